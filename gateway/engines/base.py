@@ -1,0 +1,151 @@
+"""What the gateway asks of its three engines.
+
+Each engine is one shared object for all calls. Implementations run their model in threads, join
+work across calls, and raise only the matching EngineError while serving. All audio is int16,
+16 kHz, mono; languages are ISO 639-1 codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, Protocol
+
+from gateway.audio.pcm import Samples
+
+
+class Priority(IntEnum):
+    """Order of service when an engine is busy: smaller goes first."""
+
+    FINAL = 0
+    SPECULATIVE = 1
+    PARTIAL = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TranscribeRequest:
+    """Speech to recognise.
+
+    Attributes:
+        samples: int16, 16 kHz mono, any length (0 samples give an empty transcript).
+        language: pinned language, or None to detect it among the configured ones.
+        priority: order of service under load.
+    """
+
+    samples: Samples
+    language: str | None = None
+    priority: Priority = Priority.FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was recognised.
+
+    Attributes:
+        text: recognised words, stripped; empty when nothing was said (noise, silence, or a result
+            the adapter judged to be a hallucination).
+        language: language the text is in.
+        language_probability: 1.0 when the language was pinned.
+        avg_logprob: mean log-probability per token (natural log), <= 0.
+        no_speech_prob: probability that the window holds no speech, 0..1.
+    """
+
+    text: str
+    language: str
+    language_probability: float = 1.0
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    async def transcribe(self, request: TranscribeRequest) -> Transcript:
+        """Recognise one utterance.
+
+        Cancelling the awaiting task drops the request if its batch has not started.
+
+        Raises:
+            TranscriptionError: the model failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish running work and free the model."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the prompt, in the roles every chat template knows."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A reply to generate.
+
+    Attributes:
+        call_id: whose conversation this is; lets the engine keep its prefix between turns.
+        messages: whole prompt, system message first.
+        max_tokens: upper bound on generated tokens.
+        temperature: 0 means greedy.
+        priority: SPECULATIVE while the turn is not known to be over.
+    """
+
+    call_id: str
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int = 120
+    temperature: float = 0.0
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    priority: Priority = Priority.FINAL
+
+
+class ChatModel(Protocol):
+    """Conversation to reply."""
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """Generate a reply as pieces of text, whole characters only, in order.
+
+        Closing the generator (``aclose``, or cancelling the task that iterates it) stops the
+        generation within one token. A prompt longer than the context loses its oldest turns, never
+        its system message.
+
+        Raises:
+            ChatError: the model failed.
+        """
+        ...
+
+    def forget(self, call_id: str) -> None:
+        """Free whatever is kept for a call that has ended; unknown ids are fine."""
+        ...
+
+    async def close(self) -> None:
+        """Stop running generations and free the model."""
+        ...
+
+
+class Synthesizer(Protocol):
+    """Text to speech."""
+
+    def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+        """Speak a piece of text: int16 16 kHz mono arrays, in order, at one steady loudness.
+
+        Text without anything speakable yields nothing. Closing the generator stops the synthesis
+        before its next sentence.
+
+        Raises:
+            SynthesisError: the voice failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish running work and free the voices."""
+        ...
