@@ -1,0 +1,45 @@
+"""The seam between a connection and the call it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.audio.pcm import Samples
+from gateway.events import EdgeEvent
+from gateway.protocols.base import Role
+
+
+class CallTransport(Protocol):
+    """What a call may do to its connection: all synchronous, never blocking."""
+
+    max_lead_s: float
+    """Audio that may be sent ahead of real time, seconds."""
+
+    def send_audio(self, samples: Samples) -> None:
+        """Queue audio for the caller."""
+        ...
+
+    def send_transcript(self, role: Role, text: str) -> None:
+        """Queue finished words of either side."""
+        ...
+
+
+class RunningCall(Protocol):
+    """What a connection sees of a call."""
+
+    def deliver(self, event: EdgeEvent) -> None:
+        """Take one event; never blocks, never raises on a bad event."""
+        ...
+
+    async def run(self) -> None:
+        """Carry the conversation; returns when the call is over."""
+        ...
+
+    def drain(self) -> None:
+        """Finish the current sentence, then end."""
+        ...
+
+
+CallFactory = Callable[[str, CallTransport], RunningCall]
+"""Makes the call for a call id and its transport."""
