@@ -1,0 +1,93 @@
+"""The demo: bundled callers place real calls through a real socket, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.audio.pcm import Samples
+from gateway.calls.records import TurnRecord
+from gateway.simulator.accuracy import WordErrors, count_word_errors
+from gateway.simulator.client import CallResult, place_call
+from gateway.simulator.conversations import Conversation
+from gateway.simulator.recording import save_stereo
+from gateway.simulator.report import add_summary_row, examine, print_call, summary_table
+
+Listen = Callable[[Samples, str], Awaitable[str]]
+"""Audio of the assistant and its language, to the words a recogniser hears in it."""
+
+
+class TurnLog:
+    """Keeps the gateway's own records of the turns of each call, by turn number."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, dict[int, TurnRecord]] = {}
+
+    def add(self, record: TurnRecord) -> None:
+        """Take a record as the gateway finishes a turn; a later one of the same turn replaces it."""
+        self._calls.setdefault(record.call_id, {})[record.turn] = record
+
+    def of_call(self, call_id: str) -> Mapping[int, TurnRecord]:
+        """The turns of one call; turn 0 is the greeting."""
+        return self._calls.get(call_id, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo calls need.
+
+    Attributes:
+        url: where the gateway answers.
+        turns: filled by the gateway while the calls run.
+        listen: recogniser for the round trip.
+        save_dir: folder for ``<language>.wav``, caller left, assistant right.
+    """
+
+    url: str
+    turns: TurnLog
+    listen: Listen
+    save_dir: Path
+    console: Console
+
+    async def run(self, conversations: Sequence[Conversation]) -> bool:
+        """Place the calls and print them; True when every turn was heard, understood, answered."""
+        table = summary_table()
+        problems: list[str] = []
+        for conversation in conversations:
+            result = await self._call(conversation)
+            findings = examine(result, len(conversation.lines))
+            round_trip = await self._round_trip(result)
+            add_summary_row(table, conversation.language, result, findings, round_trip)
+            problems += [f"{conversation.language}: {problem}" for problem in findings.problems]
+        self.console.print()
+        self.console.print(table)
+        for problem in problems:
+            self.console.print(f"[red]{problem}[/]", highlight=False)
+        return not problems
+
+    async def _call(self, conversation: Conversation) -> CallResult:
+        language = conversation.language
+        self.console.print()
+        self.console.rule(f"a call in {language}", style="dim")
+        result = await place_call(
+            self.url, conversation.recordings(), language=language, call_id=f"demo-{language}"
+        )
+        path = self.save_dir / f"{language}.wav"
+        save_stereo(path, result.caller_track, result.assistant_track)
+        print_call(self.console, result, self.turns.of_call(result.call_id))
+        self.console.print(f"{'':11}[dim]saved as {path}[/]", highlight=False)
+        return result
+
+    async def _round_trip(self, result: CallResult) -> WordErrors:
+        """What the recogniser hears in the assistant's own voice, against what it meant to say."""
+        replies = [*([result.greeting] if result.greeting else []), *result.turns]
+        return count_word_errors(
+            [
+                (reply.assistant_text, await self.listen(reply.audio, result.language))
+                for reply in replies
+                if reply.assistant_text
+            ]
+        )

@@ -1,0 +1,109 @@
+"""What a simulated caller says: WAV files as gateway audio, and where their speech ends."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from gateway.audio.pcm import SAMPLE_RATE, Samples
+from gateway.errors import GatewayError
+
+_ENERGY_WINDOW = SAMPLE_RATE // 100
+# Further than this below the loudest 10 ms is room, not voice.
+_SPEECH_RANGE_DB = 35.0
+_ROOM_RMS = 30.0
+
+
+class RecordingError(GatewayError):
+    """A file that cannot be played as a caller's voice; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One utterance of the caller.
+
+    Attributes:
+        name: how reports call it (usually the file's name).
+        samples: int16, 16 kHz mono.
+        speech_end: number of samples up to the end of the last speech energy.
+        text: what is said, when known; "" otherwise.
+    """
+
+    name: str
+    samples: Samples
+    speech_end: int
+    text: str = ""
+
+
+def load_recording(path: Path, text: str = "") -> Recording:
+    """Read a WAV file of any sample rate, width and number of channels.
+
+    Raises:
+        RecordingError: the file is missing, no WAV, compressed, or silent.
+    """
+    try:
+        with wave.open(str(path), "rb") as wav:
+            rate, channels, width = wav.getframerate(), wav.getnchannels(), wav.getsampwidth()
+            data = wav.readframes(wav.getnframes())
+    except FileNotFoundError:
+        raise RecordingError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read ({error.strerror})") from error
+    except (wave.Error, EOFError) as error:
+        raise RecordingError(
+            f"{path}: not a WAV file of PCM audio ({error or 'it is empty'}); convert it, for "
+            f"example: ffmpeg -i {path.name} -c:a pcm_s16le {path.stem}-pcm.wav"
+        ) from error
+    samples = to_gateway_audio(_decode_pcm(data, width), rate, channels)
+    end = find_speech_end(samples)
+    if end == 0:
+        raise RecordingError(f"{path}: holds only silence, so there is nothing to say")
+    return Recording(path.name, samples, end, text)
+
+
+def _decode_pcm(data: bytes, width: int) -> NDArray[np.float64]:
+    """Interleaved PCM of 1 to 4 bytes a sample, as floats in -1..1."""
+    if width == 1:  # the only unsigned width of the format
+        return (np.frombuffer(data, dtype=np.uint8).astype(np.float64) - 128) / 128
+    octets = np.frombuffer(data, dtype=np.uint8, count=len(data) // width * width)
+    wide = np.zeros((octets.size // width, 4), dtype=np.uint8)
+    wide[:, 4 - width :] = octets.reshape(-1, width)
+    return wide.view("<i4")[:, 0].astype(np.float64) / 2**31
+
+
+def to_gateway_audio(audio: NDArray[np.float64], rate: int, channels: int) -> Samples:
+    """Interleaved floats in -1..1 as 16 kHz mono; channels are averaged."""
+    mono = audio[: audio.size // channels * channels].reshape(-1, channels).mean(axis=1)
+    if rate != SAMPLE_RATE and mono.size:
+        mono = np.asarray(soxr.resample(mono, rate, SAMPLE_RATE), dtype=np.float64)
+    samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
+    return samples
+
+
+def find_speech_end(samples: Samples) -> int:
+    """Samples up to the end of the last window with speech energy; 0 when there is none."""
+    windows = -(-samples.size // _ENERGY_WINDOW)
+    padded = np.zeros(windows * _ENERGY_WINDOW, dtype=np.float64)
+    padded[: samples.size] = samples
+    rms = np.sqrt((padded.reshape(windows, _ENERGY_WINDOW) ** 2).mean(axis=1))
+    threshold = max(_ROOM_RMS, rms.max(initial=0.0) * 10 ** (-_SPEECH_RANGE_DB / 20))
+    loud = np.flatnonzero(rms > threshold)
+    return min(int(loud[-1] + 1) * _ENERGY_WINDOW, samples.size) if loud.size else 0
+
+
+def save_stereo(path: Path, left: Samples, right: Samples) -> None:
+    """Write two tracks as one 16 kHz stereo WAV; the shorter one is followed by silence."""
+    both = np.zeros((max(left.size, right.size), 2), dtype="<i2")
+    both[: left.size, 0] = left
+    both[: right.size, 1] = right
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(2)
+        wav.setsampwidth(2)
+        wav.setframerate(SAMPLE_RATE)
+        wav.writeframes(both.tobytes())
