@@ -1,0 +1,160 @@
+"""Logging: one line per event, as text or JSON, tagged with the call it belongs to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+LogFormat = Literal["text", "json"]
+
+_Fields = dict[str, str | int]
+_fields: ContextVar[_Fields | None] = ContextVar("log_fields", default=None)
+
+_REDACTED = "***"
+# Below this a secret would be found inside ordinary words.
+_MIN_SECRET = 6
+
+
+@contextmanager
+def log_context(
+    *, call_id: str | None = None, turn: int | None = None, generation: int | None = None
+) -> Iterator[None]:
+    """Tag every line logged inside, also by tasks started inside, with what is given."""
+    fields = dict(_fields.get() or ())
+    given: dict[str, str | int | None] = {
+        "call_id": call_id,
+        "turn": turn,
+        "generation": generation,
+    }
+    fields.update((name, value) for name, value in given.items() if value is not None)
+    token = _fields.set(fields)
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def configure_logging(
+    level: str = "INFO",
+    log_format: LogFormat = "text",
+    *,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send the log of the whole process to ``stream`` (standard error), replacing what was set.
+
+    ``secrets`` never appear in the output, whoever logs them.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(_ContextFilter())
+    hidden = tuple(secret for secret in secrets if len(secret) >= _MIN_SECRET)
+    formatter = _JsonFormatter(hidden) if log_format == "json" else _TextFormatter(hidden)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    _tame_websockets()
+
+
+class _ContextFilter(logging.Filter):
+    """Puts the context on the record in the thread that logs, so a formatter can read it later."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.context = dict(_fields.get() or ())
+        return True
+
+
+class _Formatter(logging.Formatter):
+    """What both formats share: the context, and secrets taken out of the finished line."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self.line(record, getattr(record, "context", {}))
+        for secret in self._secrets:
+            line = line.replace(secret, _REDACTED)
+        return line
+
+    def line(self, record: logging.LogRecord, context: _Fields) -> str:
+        raise NotImplementedError
+
+    def traceback(self, record: logging.LogRecord) -> str:
+        return self.formatException(record.exc_info) if record.exc_info else ""
+
+
+class _TextFormatter(_Formatter):
+    def line(self, record: logging.LogRecord, context: _Fields) -> str:
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        tags = "".join(f" {name}={_one_line(str(value))}" for name, value in context.items())
+        message = _one_line(record.getMessage())
+        line = f"{time} {record.levelname:<7} {record.name}{tags}: {message}"
+        traceback = self.traceback(record)
+        return f"{line}\n{traceback}" if traceback else line
+
+
+class _JsonFormatter(_Formatter):
+    def line(self, record: logging.LogRecord, context: _Fields) -> str:
+        entry: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            **context,
+            "message": record.getMessage(),
+        }
+        traceback = self.traceback(record)
+        if traceback:
+            entry["traceback"] = traceback
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """Keep a client from forging log lines: control characters become escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class _WebsocketsFilter(logging.Filter):
+    """Turns what any port scanner or lost client causes into one line without a traceback."""
+
+    ORDINARY = frozenset(
+        {
+            "opening handshake failed",
+            "keepalive ping failed",
+            "parser failed",
+        }
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.getMessage() not in self.ORDINARY:
+            return True
+        cause = record.exc_info[1] if record.exc_info else None
+        if cause is not None:
+            record.msg = f"{record.getMessage()}: {type(cause).__name__}: {cause}"
+            record.args = None
+        record.exc_info = None
+        record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        return logging.getLogger().isEnabledFor(logging.INFO)
+
+
+def _tame_websockets() -> None:
+    logger = logging.getLogger("websockets.server")
+    # "connection open", "connection closed" and the like are told by our own lines. The logger
+    # stays open for errors, which the filter sorts.
+    logger.setLevel(logging.WARNING)
+    for old in logger.filters[:]:
+        logger.removeFilter(old)
+    logger.addFilter(_WebsocketsFilter())
+    for noisy in ("websockets.client", "httpx", "httpcore", "openai"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
