@@ -27,7 +27,7 @@ class TurnLog:
         self._calls: dict[str, dict[int, TurnRecord]] = {}
 
     def add(self, record: TurnRecord) -> None:
-        """Take a record as the gateway finishes a turn; a later one of the same turn replaces it."""
+        """Take a record as the gateway finishes a turn; the last one of a turn counts."""
         self._calls.setdefault(record.call_id, {})[record.turn] = record
 
     def of_call(self, call_id: str) -> Mapping[int, TurnRecord]:

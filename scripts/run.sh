@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Set the gateway up if need be, place the demo calls, then go on serving until Ctrl-C.
+#
+#   ./scripts/run.sh            demo calls, then serve
+#   ./scripts/run.sh --once     demo calls only; exit status 0 if all went well
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/setup_env.sh
+
+set_up_environment
+exec voice-gateway demo "$@"

@@ -1,0 +1,101 @@
+# Sourced by run.sh and test.sh: makes .venv in the repository and installs the gateway into it.
+# Works with the bash 3.2 of macOS too.
+
+# Python to build the environment with: $PYTHON if set, else the newest that is on the PATH.
+find_python() {
+    local candidate
+    if [ -n "${PYTHON:-}" ]; then
+        if ! is_new_enough "$PYTHON"; then
+            fail "PYTHON=$PYTHON is not a Python 3.11 or newer." \
+                "Set PYTHON to one, or unset it to have the PATH searched."
+        fi
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3.13 python3.12 python3.11 python3; do
+        if is_new_enough "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or newer is needed, and none was found on the PATH." \
+        "  Debian, Ubuntu: sudo apt-get install python3 python3-venv" \
+        "  Fedora:         sudo dnf install python3" \
+        "  macOS:          brew install python@3.12" \
+        "Or name one: PYTHON=/path/to/python3 $0"
+}
+
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+# llama-cpp-python is compiled on the machine it runs on, for the processor it finds there.
+require_compiler() {
+    if has_any "${CC:-}" cc gcc clang && has_any "${CXX:-}" c++ g++ clang++; then
+        return
+    fi
+    fail "A C and C++ compiler is needed to build llama-cpp-python, and none was found." \
+        "  Debian, Ubuntu: sudo apt-get install build-essential" \
+        "  Fedora:         sudo dnf install gcc gcc-c++" \
+        "  macOS:          xcode-select --install" \
+        "Then run this again."
+}
+
+has_any() {
+    local program
+    for program in "$@"; do
+        # CC may hold options as well ("gcc -m64"): only its first word is a program.
+        if [ -n "$program" ] && command -v "${program%% *}" >/dev/null 2>&1; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# What the environment was installed from: what it asks for, where it stands, which Python it has.
+fingerprint() {
+    "$1" -c '
+import hashlib, os, sys
+content = open("pyproject.toml", "rb").read()
+print(hashlib.sha256(content).hexdigest(), "%d.%d" % sys.version_info[:2], os.getcwd())'
+}
+
+# set_up_environment [EXTRA]: after it, .venv has the gateway with that extra and is on the PATH.
+# A stamp for each extra lets a second run skip the installation.
+set_up_environment() {
+    local extra="${1:-}" python wanted stamp target="."
+    stamp=".venv/.installed-${extra:-base}"
+    if [ ! -x .venv/bin/python ] || ! is_new_enough .venv/bin/python; then
+        # In a subshell a failure could not end the script by itself.
+        python="$(find_python)" || exit 1
+        echo "Making .venv with $("$python" --version)"
+        if ! "$python" -m venv --clear .venv; then
+            rm -rf .venv
+            fail "Could not make .venv with $python." \
+                "  Debian, Ubuntu: sudo apt-get install python3-venv"
+        fi
+    fi
+    wanted="$(fingerprint .venv/bin/python)"
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        if ! .venv/bin/python -c 'import llama_cpp' >/dev/null 2>&1; then
+            require_compiler
+            echo "Installing. llama-cpp-python may have to be compiled: about 5 minutes, this once."
+        else
+            echo "Installing what pyproject.toml asks for."
+        fi
+        if [ -n "$extra" ]; then
+            target=".[$extra]"
+        fi
+        .venv/bin/python -m pip install --disable-pip-version-check --quiet -e "$target" ||
+            fail "The installation failed; the reason stands above." \
+                "Once it is removed, run this again: what is already built is kept."
+        echo "$wanted" >"$stamp"
+    fi
+    PATH="$PWD/.venv/bin:$PATH"
+    export PATH
+}
