@@ -1,0 +1,60 @@
+"""Where models lie on disk: what a name in the settings stands for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+STARTER = "starter"
+"""Name of the small models that come with the gateway."""
+
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+class ModelPaths:
+    """Resolves ``starter``, the name of a downloaded model, or a path; checks nothing.
+
+    Args:
+        models_dir: a relative one is taken from the working directory if it is there, else from
+            the project, so that the gateway finds its models wherever it is started.
+    """
+
+    def __init__(self, models_dir: Path) -> None:
+        models_dir = models_dir.expanduser()
+        if not models_dir.is_absolute() and not models_dir.is_dir():
+            models_dir = _PROJECT / models_dir
+        self.root = models_dir
+
+    def stt(self, name: str) -> Path:
+        """Directory of a speech recognition model."""
+        if name == STARTER:
+            return self.root / STARTER / "stt"
+        return _path(name) or self.root / "stt" / name
+
+    def llm(self, name: str) -> Path:
+        """GGUF file of a chat model."""
+        if name == STARTER:
+            return self.root / STARTER / "llm" / "model.gguf"
+        return _path(name) or self._file("llm", name, ".gguf")
+
+    def voice(self, name: str, language: str) -> Path:
+        """ONNX file of a voice; ``starter`` has one for each language."""
+        if name == STARTER:
+            return self.root / STARTER / "tts" / f"{language}.onnx"
+        return _path(name) or self._file("tts", name, ".onnx")
+
+    def _file(self, kind: str, name: str, suffix: str) -> Path:
+        """The file of a name given with or without its suffix, or alone in its own directory."""
+        place = self.root / kind / name
+        if place.is_dir():
+            files = sorted(place.glob(f"*{suffix}"))
+            if len(files) == 1:
+                return files[0]
+        return place if name.endswith(suffix) else place.with_name(name + suffix)
+
+
+def _path(name: str) -> Path | None:
+    """The path that is meant, or None when it is a name."""
+    separators = {"/", os.sep, os.altsep or os.sep}
+    is_path = name.startswith(("~", ".")) or any(s in name for s in separators)
+    return Path(name).expanduser() if is_path else None

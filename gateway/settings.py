@@ -1,0 +1,218 @@
+"""Settings of the gateway, from the environment and a ``.env`` file.
+
+A field ``stt_model`` is set by the variable ``STT_MODEL``; .env.example lists all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import ConfigError
+from gateway.model_paths import STARTER, ModelPaths
+
+logger = logging.getLogger(__name__)
+
+SUPPORTED_LANGUAGES = ("en", "ar", "ru")
+
+ComputeType = Literal[
+    "default",
+    "auto",
+    "int8",
+    "int8_float16",
+    "int8_float32",
+    "int8_bfloat16",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+]
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; a variable set to nothing means its default."""
+
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8765, ge=0, le=65535)
+    gateway_max_calls: int = Field(default=50, ge=1, le=10_000)
+    gateway_init_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    gateway_idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    gateway_drain_timeout_s: float = Field(default=10.0, ge=0, le=3600)
+    gateway_threads: int = Field(default=0, ge=0, le=1024)
+    gateway_languages: str = "en,ar,ru"
+    gateway_default_language: str = "en"
+
+    models_dir: Path = Path("models")
+    stt_model: str = STARTER
+    stt_device: Literal["auto", "cpu", "cuda"] = "auto"
+    stt_compute_type: ComputeType = "default"
+    stt_window: Literal["auto", "full"] = "auto"
+    llm_model: str = STARTER
+    llm_context: int = Field(default=8192, ge=512, le=1_048_576)
+    llm_max_tokens: int = Field(default=100, ge=1, le=4096)
+    llm_temperature: float = Field(default=0.0, ge=0, le=2)
+    llm_gpu_layers: int = Field(default=0, ge=-1, le=1000)
+    tts_voice: str = STARTER
+    openai_api_key: SecretStr = SecretStr("")
+
+    business_profile: Path | None = None
+
+    turn_pause_ms: int = Field(default=200, ge=40, le=2000)
+    turn_end_ms: int = Field(default=450, ge=100, le=5000)
+    turn_barge_in_ms: int = Field(default=250, ge=40, le=2000)
+    playout_lead_ms: int = Field(default=100, ge=20, le=200)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that are served."""
+        return _split(self.gateway_languages)
+
+    @property
+    def models(self) -> ModelPaths:
+        """Where the configured models lie; the files may be missing."""
+        return ModelPaths(self.models_dir)
+
+    @property
+    def stt_path(self) -> Path:
+        """Directory of the speech recognition model."""
+        return self.models.stt(self.stt_model)
+
+    @property
+    def llm_path(self) -> Path:
+        """GGUF file of the chat model."""
+        return self.models.llm(self.llm_model)
+
+    @property
+    def voice_paths(self) -> dict[str, Path]:
+        """ONNX file of the voice of each served language."""
+        names = _voices(self.tts_voice, self.languages)
+        return {language: self.models.voice(names[language], language) for language in names}
+
+    def compute_type(self, device: Literal["cpu", "cuda"]) -> str:
+        """What ``STT_COMPUTE_TYPE`` means on the device that was chosen."""
+        if self.stt_compute_type == "default":
+            return "float16" if device == "cuda" else "int8"
+        return self.stt_compute_type
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("gateway_languages")
+    @classmethod
+    def _known_languages(cls, value: str) -> str:
+        codes = _split(value)
+        if not codes or len(set(codes)) != len(codes) or not set(codes) <= set(SUPPORTED_LANGUAGES):
+            known = ",".join(SUPPORTED_LANGUAGES)
+            raise ValueError(f"expected different codes out of {known}, separated by commas")
+        return ",".join(codes)
+
+    @field_validator("gateway_default_language")
+    @classmethod
+    def _served_language(cls, value: str, info: ValidationInfo) -> str:
+        languages = _split(info.data.get("gateway_languages", ",".join(SUPPORTED_LANGUAGES)))
+        if value not in languages:
+            raise ValueError(f"expected one of GATEWAY_LANGUAGES ({','.join(languages)})")
+        return value
+
+    @field_validator("tts_voice")
+    @classmethod
+    def _voice_per_language(cls, value: str, info: ValidationInfo) -> str:
+        _voices(value, _split(info.data.get("gateway_languages", "")))
+        return value
+
+    @field_validator("business_profile")
+    @classmethod
+    def _existing_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.expanduser().is_file():
+            raise ValueError("expected the path of an existing TOML file, or nothing")
+        return value.expanduser() if value is not None else None
+
+    @field_validator("turn_end_ms")
+    @classmethod
+    def _after_the_pause(cls, value: int, info: ValidationInfo) -> int:
+        pause = info.data.get("turn_pause_ms", 0)
+        if value < pause:
+            raise ValueError(f"expected at least TURN_PAUSE_MS ({pause})")
+        return value
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Settings from the environment, and from ``env_file`` for what the environment leaves out.
+
+    Raises:
+        ConfigError: one line for each variable that is wrong.
+    """
+    if env_file is not None:
+        _warn_unknown(env_file)
+    try:
+        return Settings(_env_file=env_file)  # type: ignore[call-arg]
+    except ValidationError as error:
+        # Not chained: the original text holds the values, secrets included.
+        problems = [_problem(dict(detail)) for detail in error.errors()]
+    raise ConfigError("\n".join(["settings that cannot work:", *problems]))
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    """One line: the variable, its value unless that is a secret, and what was expected."""
+    field = str(detail["loc"][0])
+    secret = Settings.model_fields[field].annotation is SecretStr
+    value = "***" if secret else repr(str(detail["input"]))
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    expected = message.replace("Input should be", "expected")
+    # "expected a valid integer, unable to parse …" says it twice.
+    expected = expected.partition(", unable to")[0]
+    return f"  {field.upper()}={value}: {expected}"
+
+
+def _warn_unknown(env_file: Path) -> None:
+    """Point out variables of the file that look like a setting but are none."""
+    try:
+        names = dotenv_values(env_file, interpolate=False) if env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        text = f"{env_file}: expected a readable UTF-8 file of NAME=value lines: {error}"
+        raise ConfigError(text) from error
+    known = [field.upper() for field in Settings.model_fields]
+    prefixes = tuple({name.partition("_")[0] + "_" for name in known})
+    for name in names:
+        upper = name.upper()
+        if upper in known:
+            continue
+        nearest = difflib.get_close_matches(upper, known, n=1, cutoff=0.75)
+        if nearest:
+            logger.warning(
+                "%s: %s is no setting, did you mean %s? It is ignored", env_file, name, nearest[0]
+            )
+        elif upper.startswith(prefixes):
+            logger.warning("%s: %s is no setting and is ignored", env_file, name)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(code.strip().lower() for code in value.split(",") if code.strip())
+
+
+def _voices(value: str, languages: tuple[str, ...]) -> dict[str, str]:
+    """Voice name per language out of one name for all, or ``en=…,ar=…``."""
+    if "=" not in value:
+        return dict.fromkeys(languages, value.strip())
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    voices = {code.strip().lower(): name.strip() for code, _, name in pairs}
+    missing = [code for code in languages if not voices.get(code)]
+    if missing or not all(voices.values()):
+        wanted = ",".join(f"{code}=…" for code in languages)
+        raise ValueError(f"expected one voice, or one for each language: {wanted}")
+    return {code: voices[code] for code in languages}
