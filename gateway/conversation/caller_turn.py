@@ -1,0 +1,106 @@
+"""The caller's turn while it is open: its audio and what of it has been recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.audio.pcm import Samples, samples_of, seconds
+
+
+@dataclass(slots=True)
+class _Part:
+    """A piece of the turn that is recognised on its own."""
+
+    pieces: list[Samples] = field(default_factory=list)
+    length: int = 0
+    revision: int = 0
+    text: str | None = None
+    retried: bool = False
+
+    def samples(self) -> Samples:
+        return np.concatenate(self.pieces) if self.pieces else np.zeros(0, dtype=np.int16)
+
+
+class CallerTurn:
+    """Audio in, requests for recognition out, text in, the turn's whole text out.
+
+    A short turn is one part, recognised as a whole after every pause. A long one is cut into
+    parts, so that a monologue is never recognised from its beginning again.
+    """
+
+    def __init__(self, number: int, audio: Samples) -> None:
+        self.number = number
+        self.revision = 0
+        self.speech_ended_at = 0.0
+        self._parts = [_Part()]
+        self.append(audio)
+
+    def append(self, samples: Samples) -> None:
+        """Add audio (int16, 16 kHz) to the part that is open."""
+        part = self._parts[-1]
+        part.pieces.append(samples)
+        part.length += len(samples)
+
+    @property
+    def open_ms(self) -> float:
+        """Length of the part that is still growing."""
+        return seconds(self._parts[-1].length) * 1000
+
+    def request(self) -> tuple[int, Samples]:
+        """The open part's audio under a new revision; its earlier results are void."""
+        part = self._parts[-1]
+        self.revision += 1
+        part.revision, part.text = self.revision, None
+        return part.revision, part.samples()
+
+    def cut(self) -> None:
+        """Close the open part, whose result is on its way or known, and begin the next one."""
+        self._parts.append(_Part())
+
+    def settle(self, min_ms: int, audio: Samples) -> None:
+        """Keep the open part's text for good if it is known and the part is long enough.
+
+        The next part begins with ``audio``: the onset of the speech that goes on.
+        """
+        part = self._parts[-1]
+        if part.text is not None and part.length >= samples_of(min_ms / 1000):
+            part.pieces.clear()
+            self.cut()
+            self.append(audio)
+
+    def accept(self, revision: int, text: str) -> bool:
+        """Take a result; False when it is for a revision that no longer counts."""
+        part = self._waiting_for(revision)
+        if part is None:
+            return False
+        part.text = text.strip()
+        if part is not self._parts[-1]:
+            part.pieces.clear()
+        return True
+
+    def retry(self, revision: int) -> tuple[int, Samples] | None:
+        """A second request after a failure, or None when there was one already."""
+        part = self._waiting_for(revision)
+        if part is None or part.retried:
+            return None
+        self.revision += 1
+        part.revision, part.retried = self.revision, True
+        return part.revision, part.samples()
+
+    def waits_for(self, revision: int) -> bool:
+        """Whether a result for this revision still counts."""
+        return self._waiting_for(revision) is not None
+
+    def _waiting_for(self, revision: int) -> _Part | None:
+        return next((p for p in self._parts if p.revision == revision and p.text is None), None)
+
+    @property
+    def text(self) -> str | None:
+        """What the caller said, or None while a result is missing."""
+        parts = self._parts if self._parts[-1].length else self._parts[:-1]
+        texts = [part.text for part in parts]
+        if any(text is None for text in texts):
+            return None
+        return " ".join(text for text in texts if text)

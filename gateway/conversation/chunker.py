@@ -1,0 +1,67 @@
+"""Cuts a growing reply into pieces worth speaking: the first one short, then whole sentences."""
+
+from __future__ import annotations
+
+import re
+
+_SENTENCE_END = re.compile(r"[.!?؟…]+[\"»”')]*\s+")
+_CLAUSE_END = re.compile(r"[,;:،؛—–]\s+")
+# A full stop after these, or after a single letter, does not end a sentence.
+_ABBREVIATIONS = frozenset(
+    ("mr", "mrs", "ms", "dr", "st", "no", "г", "ул", "им", "стр", "тел", "д")
+)
+
+
+class Chunker:
+    """Text deltas in, speakable pieces out; what is left comes with ``flush``.
+
+    Args:
+        first_min_chars: shortest first piece that may end at a clause border. The first piece
+            decides how soon the caller hears something, so it need not be a whole sentence.
+        max_chars: longest piece; a longer sentence is cut at a clause border or at a space,
+            because a sentence in synthesis cannot be stopped.
+    """
+
+    def __init__(self, first_min_chars: int = 10, max_chars: int = 160) -> None:
+        self._first_min_chars = first_min_chars
+        self._max_chars = max_chars
+        self._text = ""
+        self._first = True
+
+    def push(self, delta: str) -> list[str]:
+        """Add text; return the pieces that are complete, in order."""
+        self._text += delta
+        pieces = []
+        while (end := self._border()) is not None:
+            pieces.append(self._text[:end].strip())
+            self._text = self._text[end:]
+            self._first = False
+        return [piece for piece in pieces if piece]
+
+    def flush(self) -> list[str]:
+        """The rest of the reply, in pieces of bounded length."""
+        pieces = self.push("")
+        rest, self._text = self._text.strip(), ""
+        return [*pieces, rest] if rest else pieces
+
+    def _border(self) -> int | None:
+        """Where the next piece ends, or None while it is still growing."""
+        for match in _SENTENCE_END.finditer(self._text):
+            if not self._is_abbreviation(match):
+                return min(match.end(), self._cut_long(match.end()))
+        if self._first:
+            for match in _CLAUSE_END.finditer(self._text):
+                if match.start() >= self._first_min_chars:
+                    return match.end()
+        return self._cut_long(len(self._text)) if len(self._text) > self._max_chars else None
+
+    def _is_abbreviation(self, end: re.Match[str]) -> bool:
+        word = re.split(r"[\s(«\"]", self._text[: end.start()])[-1].lower()
+        return self._text[end.start()] == "." and (word in _ABBREVIATIONS or len(word) == 1)
+
+    def _cut_long(self, end: int) -> int:
+        if end <= self._max_chars:
+            return end
+        head = self._text[: self._max_chars]
+        clauses = [match.end() for match in _CLAUSE_END.finditer(head)]
+        return clauses[-1] if clauses else (head.rfind(" ") + 1 or self._max_chars)

@@ -1,0 +1,79 @@
+"""What the conversation hears of besides the edge events: results of its own commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.events import EdgeEvent
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptReady:
+    """Result of one Transcribe; ``text`` is empty when nothing was said."""
+
+    turn: int
+    revision: int
+    text: str
+    language: str
+    language_probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFailed:
+    """One Transcribe came to nothing."""
+
+    turn: int
+    revision: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechQueued:
+    """The next piece of a reply has been synthesised: its text and its length in samples."""
+
+    generation: int
+    text: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """Everything a reply has to say has been queued."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """A reply broke off; what was already queued will not be finished."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarted:
+    """The first audio of a reply is about to leave."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSent:
+    """Samples of a reply left for the far side, which plays them as they arrive."""
+
+    generation: int
+    samples: int
+
+
+CoreEvent: TypeAlias = (
+    EdgeEvent
+    | TranscriptReady
+    | TranscriptFailed
+    | SpeechQueued
+    | ReplyEnded
+    | ReplyFailed
+    | PlayoutStarted
+    | SpeechSent
+)

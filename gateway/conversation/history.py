@@ -1,0 +1,52 @@
+"""What has been said in a call and was really heard, as the chat model is to see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.conversation.commands import Speaker, Utterance
+
+
+@dataclass(slots=True)
+class _Entry:
+    speaker: Speaker
+    text: str
+    turn: int
+
+
+class History:
+    """Utterances in order; a caller's turn can be replaced or taken back while it is the last."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+
+    def caller_said(self, turn: int, text: str) -> None:
+        """Accept a turn of the caller; the same turn again replaces its text."""
+        self.take_back(turn)
+        self._entries.append(_Entry("caller", text, turn))
+
+    def take_back(self, turn: int) -> None:
+        """Forget a caller's turn that turned out not to be over; does nothing if unknown."""
+        if self._entries and self._entries[-1].speaker == "caller":
+            if self._entries[-1].turn == turn:
+                self._entries.pop()
+
+    def assistant_said(self, text: str) -> None:
+        """Add what was heard of a reply; nothing heard adds nothing."""
+        if text:
+            self._entries.append(_Entry("assistant", text, 0))
+
+    def utterances(self, caller_now: str = "") -> tuple[Utterance, ...]:
+        """Everything said, then ``caller_now``; neighbours of one speaker are joined.
+
+        Joined, because most chat templates accept strictly alternating roles only.
+        """
+        said = [(entry.speaker, entry.text) for entry in self._entries]
+        if caller_now:
+            said.append(("caller", caller_now))
+        merged: list[Utterance] = []
+        for speaker, text in said:
+            if merged and merged[-1].speaker == speaker:
+                text = f"{merged.pop().text} {text}"
+            merged.append(Utterance(speaker, text))
+        return tuple(merged)

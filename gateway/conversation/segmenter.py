@@ -1,0 +1,75 @@
+"""Finds stretches of speech in a stream of frames. Counts frames, never the clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+import numpy as np
+
+from gateway.audio.pcm import FRAME_MS, Samples
+from gateway.conversation.policy import SpeechPolicy
+
+VoiceDetector = Callable[[Samples], bool]
+
+
+class Change(Enum):
+    """What one more frame brought."""
+
+    STARTED = "speech started"
+    PAUSED = "speech paused"
+
+
+class Segmenter:
+    """Speech starts with enough voice in a short window and pauses after enough silence.
+
+    Args:
+        voice: tells for each frame whether it holds voice; its own, stateful object per call.
+        pause_ms: silence after which speech has paused.
+    """
+
+    def __init__(self, voice: VoiceDetector, policy: SpeechPolicy, pause_ms: int) -> None:
+        self._voice = voice
+        self._pause_ms = pause_ms
+        self._start_frames = max(1, policy.start_ms // FRAME_MS)
+        self._window: deque[bool] = deque(maxlen=max(1, policy.start_window_ms // FRAME_MS))
+        kept_ms = policy.pre_roll_ms + policy.start_window_ms
+        self._recent: deque[Samples] = deque(maxlen=kept_ms // FRAME_MS)
+        self.speaking = False
+        self.speech_ms = 0
+        """Length of the current stretch of speech, up to its last voiced frame."""
+        self.silence_ms = 0
+        """Silence since the last voiced frame."""
+
+    def push(self, frame: Samples) -> Change | None:
+        """Take the next frame (320 samples of int16, 16 kHz)."""
+        voiced = self._voice(frame)
+        self._recent.append(frame)
+        self._window.append(voiced)
+        if self.speaking:
+            return self._go_on(voiced)
+        if voiced and sum(self._window) >= self._start_frames:
+            self.speaking = True
+            self.speech_ms = sum(self._window) * FRAME_MS
+            self.silence_ms = 0
+            return Change.STARTED
+        self.silence_ms += FRAME_MS
+        return None
+
+    def _go_on(self, voiced: bool) -> Change | None:
+        if voiced:
+            # The gap counts as speech: it was a breath inside the stretch.
+            self.speech_ms += self.silence_ms + FRAME_MS
+            self.silence_ms = 0
+            return None
+        self.silence_ms += FRAME_MS
+        if self.silence_ms < self._pause_ms:
+            return None
+        self.speaking = False
+        self._window.clear()
+        return Change.PAUSED
+
+    def recent(self) -> Samples:
+        """The last frames, this one included: pre-roll and the start itself."""
+        return np.concatenate(self._recent)

@@ -1,0 +1,428 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gateway.conversation.commands import (
+    CancelReply,
+    CommitTurn,
+    NotifyError,
+    NotifyTranscript,
+    Prompt,
+    ReleaseReply,
+    Script,
+    StartReply,
+    Transcribe,
+    Utterance,
+)
+from gateway.conversation.events import (
+    CoreEvent,
+    PlayoutStarted,
+    ReplyEnded,
+    ReplyFailed,
+    SpeechQueued,
+    SpeechSent,
+    TranscriptFailed,
+    TranscriptReady,
+)
+from gateway.conversation.policy import SpeechPolicy
+from gateway.conversation.turns import Phase
+from gateway.events import (
+    AudioReceived,
+    CallEnded,
+    OptionsChanged,
+    ReplyRequested,
+    TextReceived,
+)
+from tests.conversation.driver import GREETING, NO_GREETING, Driver
+
+QUESTION = "What time do you open?"
+
+
+def prompt(*lines: str) -> Prompt:
+    """Caller and assistant in turn, the caller last."""
+    speakers = ["caller", "assistant"] if len(lines) % 2 else ["assistant", "caller"]
+    return Prompt(
+        tuple(
+            Utterance("caller" if speakers[i % 2] == "caller" else "assistant", line)
+            for i, line in enumerate(lines)
+        )
+    )
+
+
+def speaking(driver: Driver, ms: int = 2000) -> Driver:
+    """A call in which a reply of eight words has been queued and begins to play."""
+    driver.start()
+    driver.turn(QUESTION)
+    driver.speak("one two three four five six seven eight", ms)
+    driver.play(ms // 2)
+    assert driver.conversation.phase is Phase.SPEAKING
+    return driver
+
+
+def test_call_starts_with_the_greeting_in_the_pinned_language() -> None:
+    assert Driver(GREETING).start("ru") == [StartReply(1, 0, 0, "ru", Script("Алло."), hold=False)]
+
+
+def test_call_without_a_hint_is_greeted_in_the_default_language() -> None:
+    assert Driver(GREETING).start() == [StartReply(1, 0, 0, "en", Script("Hello."), hold=False)]
+
+
+def test_greeting_is_heard_noted_and_hands_over_to_the_caller() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.speak("Hello.", 400)
+    assert driver.play(400) == [NotifyTranscript("assistant", "Hello.", 0, 1)]
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_turn_is_recognised_at_the_pause_answered_ahead_and_released_at_its_end() -> None:
+    driver = Driver()
+    driver.start()
+    assert driver.say(800) == []
+    (transcribe,) = driver.silence(200)
+    assert isinstance(transcribe, Transcribe)
+    assert (transcribe.turn, transcribe.revision, transcribe.language) == (1, 1, None)
+    assert driver.transcript(QUESTION) == [StartReply(1, 1, 1, "en", prompt(QUESTION), hold=True)]
+    assert driver.silence(240) == []
+    assert driver.silence(20) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(1)]
+    assert driver.conversation.phase is Phase.THINKING
+
+
+def test_recognised_audio_holds_pre_roll_speech_and_pause() -> None:
+    driver = Driver()
+    driver.start()
+    driver.silence(1000)
+    driver.say(800)
+    driver.silence(200)
+    samples = driver.last(Transcribe).samples
+    voiced = np.flatnonzero(samples) / 16
+    assert 200 <= voiced[0] <= 400
+    assert round(voiced[-1] - voiced[0]) == 800
+    assert driver.last(Transcribe).speech_ended_at == pytest.approx(driver.now - 0.2)
+
+
+def test_late_transcript_commits_and_releases_at_once() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(900)
+    assert driver.transcript(QUESTION) == [
+        StartReply(1, 1, 1, "en", prompt(QUESTION), hold=True),
+        CommitTurn(1, QUESTION, "en"),
+        ReleaseReply(1),
+    ]
+
+
+def test_pause_inside_a_turn_cancels_the_speculative_reply_and_keeps_one_turn() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(300)
+    driver.transcript("What time")
+    assert driver.say(100) == [CancelReply(1)]
+    driver.say(600)
+    (again,) = driver.silence(200)
+    assert isinstance(again, Transcribe)
+    assert (again.turn, again.revision) == (1, 2)
+    assert np.count_nonzero(again.samples) == (800 + 700) * 16
+    driver.transcript(QUESTION)
+    assert driver.silence(300) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
+
+
+def test_caller_who_goes_on_before_the_reply_is_heard_reopens_the_committed_turn() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn("What time")
+    assert driver.say(60) == [CancelReply(1)]
+    driver.say(500)
+    driver.silence(200)
+    assert driver.transcript(QUESTION) == [StartReply(2, 1, 2, "en", prompt(QUESTION), hold=True)]
+    assert driver.silence(300) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
+
+
+def test_caller_transcript_is_told_once_when_the_reply_is_first_heard() -> None:
+    driver = Driver()
+    driver.start()
+    assert not [c for c in driver.turn(QUESTION) if isinstance(c, NotifyTranscript)]
+    driver.speak("At nine.", 400)
+    assert driver.play(400) == [
+        NotifyTranscript("caller", QUESTION, 1),
+        NotifyTranscript("assistant", "At nine.", 1, 1),
+    ]
+
+
+def test_noise_without_words_ends_in_listening_with_no_reply() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript("") == []
+    assert driver.conversation.phase is Phase.LISTENING
+    assert driver.silence(1000) == []
+
+
+def test_second_turn_sees_what_was_said_and_heard_before() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.speak("At nine.", 400)
+    driver.play(400)
+    driver.say(600)
+    driver.silence(200)
+    assert driver.transcript("And on Sunday?") == [
+        StartReply(2, 2, 1, "en", prompt(QUESTION, "At nine.", "And on Sunday?"), hold=True)
+    ]
+
+
+def test_cough_does_not_interrupt() -> None:
+    driver = speaking(Driver())
+    assert driver.say(160) + driver.silence(400) == []
+    assert driver.conversation.phase is Phase.SPEAKING
+
+
+def test_barge_in_stops_the_reply_and_keeps_only_the_heard_words() -> None:
+    driver = speaking(Driver())
+    cancelled = driver.say(260)
+    assert cancelled == [
+        CancelReply(1),
+        NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True),
+    ]
+    driver.say(400)
+    driver.silence(200)
+    overlapped = driver.last(Transcribe)
+    assert overlapped.turn == 2
+    assert np.count_nonzero(overlapped.samples) == 660 * 16
+    assert driver.transcript("Stop.") == [
+        StartReply(2, 2, 1, "en", prompt(QUESTION, "one two three four", "Stop."), hold=True)
+    ]
+
+
+def test_utterance_that_begins_just_before_the_reply_ends_is_not_lost() -> None:
+    driver = speaking(Driver())
+    driver.play(1000 - 100, first=False)
+    generation = driver.last(StartReply).generation
+    driver.receive(SpeechSent(generation, 1600))
+    done = driver.say(240)
+    assert done == [NotifyTranscript("assistant", "one two three four five six seven eight", 1, 1)]
+    assert driver.conversation.phase is Phase.USER_SPEAKING
+    (transcribe,) = driver.say(300) + driver.silence(200)
+    assert isinstance(transcribe, Transcribe)
+    assert transcribe.turn == 2
+    assert np.count_nonzero(transcribe.samples) == 540 * 16
+
+
+def test_speech_over_the_greeting_before_it_is_heard_becomes_the_first_turn() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    assert driver.say(400) == [CancelReply(1)]
+    (transcribe,) = driver.silence(200)
+    assert isinstance(transcribe, Transcribe)
+    assert transcribe.turn == 1
+
+
+def test_results_of_old_generations_and_revisions_change_nothing() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(300)
+    driver.transcript("What time")
+    driver.say(500)
+    driver.silence(200)
+    stale: list[CoreEvent] = [
+        TranscriptReady(1, 1, "old", "en"),
+        TranscriptReady(7, 2, "old", "en"),
+        TranscriptFailed(1, 1, "old"),
+        SpeechQueued(1, "old", 100),
+        PlayoutStarted(1),
+        SpeechSent(1, 100),
+        ReplyEnded(1),
+        ReplyFailed(1, "old"),
+        PlayoutStarted(99),
+    ]
+    for event in stale:
+        assert driver.receive(event) == []
+    assert driver.conversation.phase is Phase.ENDPOINTING
+    driver.transcript(QUESTION)
+    assert driver.transcript(QUESTION) == [], "a duplicate result"
+
+
+def test_failed_transcription_is_tried_once_more_then_apologised_for() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    (again,) = driver.receive(TranscriptFailed(1, 1, "boom"))
+    assert isinstance(again, Transcribe)
+    assert (again.turn, again.revision) == (1, 2)
+    assert driver.receive(TranscriptFailed(1, 2, "boom")) == [
+        NotifyError("asr_unavailable", "boom"),
+        StartReply(1, 0, 0, "en", Script("Sorry."), hold=False),
+    ]
+
+
+def test_failed_reply_is_apologised_for_in_the_callers_language() -> None:
+    driver = Driver(GREETING)
+    driver.start("ru")
+    driver.speak("Алло.", 100)
+    driver.play(100)
+    driver.turn("Когда вы открыты?")
+    assert driver.receive(ReplyFailed(2, "boom")) == [
+        NotifyError("llm_unavailable", "boom"),
+        NotifyTranscript("caller", "Когда вы открыты?", 1),
+        CancelReply(2),
+        StartReply(3, 0, 0, "ru", Script("Увы."), hold=False),
+    ]
+
+
+def test_failed_apology_is_not_apologised_for() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn()
+    driver.receive(ReplyFailed(1, "boom"))
+    assert driver.receive(ReplyFailed(2, "boom")) == [
+        NotifyError("llm_unavailable", "boom"),
+        CancelReply(2),
+    ]
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_reply_without_speech_counts_as_failed() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn()
+    driver.receive(ReplyEnded(1))
+    assert driver.last(StartReply).source == Script("Sorry.")
+
+
+def test_failed_speculation_is_started_again_when_the_turn_is_over() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript(QUESTION)
+    assert driver.receive(ReplyFailed(1, "busy")) == []
+    assert driver.silence(300) == [
+        StartReply(2, 1, 1, "en", prompt(QUESTION), hold=True),
+        CommitTurn(1, QUESTION, "en"),
+        ReleaseReply(2),
+    ]
+
+
+def test_reply_that_fails_in_mid_sentence_keeps_what_was_heard() -> None:
+    driver = speaking(Driver())
+    failed = driver.receive(ReplyFailed(1, "boom"))
+    assert NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True) in failed
+    assert driver.last(StartReply).source == Script("Sorry.")
+
+
+def test_language_of_the_caller_is_followed_unless_pinned() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("Здравствуйте", "ru")
+    assert driver.last(StartReply).language == "ru"
+    pinned = Driver(GREETING)
+    pinned.start("en")
+    pinned.say(800)
+    pinned.silence(200)
+    assert pinned.last(Transcribe).language == "en"
+    pinned.receive(OptionsChanged(None))
+    pinned.transcript("Здравствуйте", "ru")
+    assert pinned.last(StartReply).language == "ru"
+
+
+def test_typed_turn_is_answered_at_once() -> None:
+    driver = Driver()
+    driver.start()
+    assert driver.receive(TextReceived(QUESTION)) == [
+        CommitTurn(1, QUESTION, "en"),
+        NotifyTranscript("caller", QUESTION, 1),
+        StartReply(1, 0, 0, "en", prompt(QUESTION), hold=False),
+    ]
+
+
+def test_typed_turn_over_speech_is_answered_together_with_it() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(400)
+    driver.receive(TextReceived("My name is Anna."))
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript(QUESTION) == [
+        StartReply(1, 1, 1, "en", prompt(f"My name is Anna. {QUESTION}"), hold=True)
+    ]
+
+
+def test_requested_reply_starts_only_when_nobody_has_the_floor() -> None:
+    driver = Driver()
+    driver.start()
+    assert driver.receive(ReplyRequested()) == [StartReply(1, 0, 0, "en", Prompt(()), hold=False)]
+    assert driver.receive(ReplyRequested()) == []
+
+
+def test_end_of_the_call_cancels_the_reply_and_nothing_happens_after_it() -> None:
+    driver = speaking(Driver())
+    assert driver.receive(CallEnded("closed")) == [
+        CancelReply(1),
+        NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True),
+    ]
+    assert driver.conversation.phase is Phase.ENDED
+    assert driver.say(1000) + driver.silence(1000) + driver.receive(TextReceived("hi")) == []
+    assert driver.conversation.next_deadline() is None
+
+
+def test_client_that_stops_sending_is_heard_as_silent() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    (transcribe,) = driver.wait(400)
+    assert isinstance(transcribe, Transcribe)
+    driver.transcript(QUESTION)
+    assert driver.wait(400) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(1)]
+
+
+def test_audio_in_bursts_of_500_ms_gives_the_same_single_turn() -> None:
+    driver = Driver(dataclasses.replace(NO_GREETING, speech=SpeechPolicy(stall_ms=600)))
+    driver.start()
+    speech = np.full(8000, 1000, dtype=np.int16)
+    silence = np.zeros(8000, dtype=np.int16)
+    driver.receive(AudioReceived(speech))
+    assert driver.wait(500) == []
+    driver.receive(AudioReceived(speech))
+    driver.wait(500)
+    (transcribe,) = driver.receive(AudioReceived(silence))
+    assert isinstance(transcribe, Transcribe)
+    assert np.count_nonzero(transcribe.samples) == 16000
+
+
+def test_monologue_is_recognised_in_parts_and_committed_as_one_turn() -> None:
+    policy = dataclasses.replace(NO_GREETING, speech=SpeechPolicy(max_part_ms=2000))
+    driver = Driver(policy)
+    driver.start()
+    parts = [c for c in driver.say(5000) + driver.silence(200) if isinstance(c, Transcribe)]
+    assert [(p.turn, p.revision) for p in parts] == [(1, 1), (1, 2), (1, 3)]
+    assert sum(np.count_nonzero(p.samples) for p in parts) == 5000 * 16
+    driver.receive(TranscriptReady(1, 2, "two", "en"))
+    driver.receive(TranscriptReady(1, 3, "three", "en"))
+    assert driver.receive(TranscriptReady(1, 1, "one", "en")) == [
+        StartReply(1, 1, 3, "en", prompt("one two three"), hold=True)
+    ]
+
+
+def test_long_turn_that_goes_on_after_a_pause_is_not_recognised_again_from_its_start() -> None:
+    policy = dataclasses.replace(NO_GREETING, speech=SpeechPolicy(settle_ms=3000))
+    driver = Driver(policy)
+    driver.start()
+    driver.say(4000)
+    driver.silence(300)
+    driver.transcript("First part,")
+    driver.say(1000)
+    driver.silence(200)
+    rest = driver.last(Transcribe)
+    assert np.count_nonzero(rest.samples) == 1000 * 16
+    driver.transcript("second part.")
+    assert driver.last(StartReply).source == prompt("First part, second part.")
