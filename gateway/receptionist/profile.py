@@ -1,0 +1,65 @@
+"""What the assistant knows about the business it answers for."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from gateway.errors import ConfigError
+
+DEFAULT_PROFILE = Path(__file__).parent / "profiles" / "default.toml"
+
+
+class LanguageProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The facts in one language, as they are to be spoken.
+
+    Attributes:
+        open: when the business is open.
+        also: a further opening time, for example another one on Saturdays.
+        closed: days on which it is closed.
+        prices: service -> price.
+        people: whom a caller can be connected to.
+        greeting: first words of a call; empty for none.
+        apology: said when something failed.
+    """
+
+    name: str
+    open: str
+    address: str
+    apology: str
+    also: str = ""
+    closed: list[str] = []
+    prices: dict[str, str] = {}
+    people: list[str] = []
+    greeting: str = ""
+
+
+Profile = dict[str, LanguageProfile]
+"""ISO 639-1 language code -> facts."""
+
+
+def load_profile(path: Path = DEFAULT_PROFILE) -> Profile:
+    """Read a business profile.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or lacks a field; names file and field.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"business profile {path}: cannot be read: {reason}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"business profile {path}: expected TOML in UTF-8: {error}") from error
+    try:
+        profile = msgspec.convert(raw, Profile)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"business profile {path}: {error} (expected one table per language, like the"
+            f" {DEFAULT_PROFILE.name} profile in {DEFAULT_PROFILE.parent})"
+        ) from error
+    if not profile:
+        raise ConfigError(f"business profile {path}: expected at least one language table")
+    return profile

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.receptionist.profile import load_profile
+from gateway.receptionist.prompt import system_prompt
+
+
+def test_default_profile_gives_one_block_per_language_in_the_trained_form() -> None:
+    lines = system_prompt(load_profile()).splitlines()
+    assert lines[0] == "You are the phone receptionist. Speak briefly in the caller's language."
+    assert [line for line in lines if line.startswith("[")] == ["[en]", "[ar]", "[ru]"]
+    assert lines[1:8] == [
+        "[en]",
+        "name: Pearl Dental Clinic",
+        "open: Monday to Friday from nine in the morning to six in the evening",
+        "closed: Saturday, Sunday",
+        "address: twenty five Garden Street, near the train station",
+        "prices: teeth cleaning = one hundred and fifty dirhams; filling = two hundred and fifty"
+        " dirhams; teeth whitening = six hundred dirhams",
+        "people: the manager; the doctor on duty",
+    ]
+
+
+def test_greeting_and_apology_are_spoken_not_part_of_the_prompt() -> None:
+    profile = load_profile()
+    assert all(facts.greeting and facts.apology for facts in profile.values())
+    assert profile["en"].apology not in system_prompt(profile)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[en]\nname = 3\n", "Expected `str`, got `int`"),
+        ('[en]\nname = "x"\n', "missing required field `open`"),
+        ('[en]\nnmae = "x"\n', "nmae"),
+        ("[en\n", "expected TOML"),
+        ("", "at least one language"),
+    ],
+)
+def test_mistakes_in_a_profile_name_the_file_and_what_was_expected(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_profile(path)
+    assert str(path) in str(caught.value)
+    assert expected in str(caught.value)
+
+
+def test_missing_profile_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_profile(tmp_path / "none.toml")

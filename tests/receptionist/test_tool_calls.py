@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.receptionist.tool_calls import ToolCallFilter
+
+REPLY = 'One moment. <tool_call>{"name": "end_call", "arguments": {}}</tool_call> Bye.'
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 100])
+def test_tool_calls_are_taken_out_of_speech_however_the_text_arrives(step: int) -> None:
+    calls = ToolCallFilter()
+    spoken = "".join(calls.push(REPLY[i : i + step]) for i in range(0, len(REPLY), step))
+    assert spoken + calls.flush() == "One moment.  Bye."
+    assert calls.calls == ['{"name": "end_call", "arguments": {}}']
+
+
+def test_text_that_only_begins_like_a_tag_is_spoken() -> None:
+    calls = ToolCallFilter()
+    assert calls.push("a < b <tool") == "a < b "
+    assert calls.push("s> c") + calls.flush() == "<tools> c"
+
+
+def test_unfinished_call_is_neither_spoken_nor_counted() -> None:
+    calls = ToolCallFilter()
+    assert calls.push('Yes.<tool_call>{"name": "en') + calls.flush() == "Yes."
+    assert calls.calls == []
