@@ -1,0 +1,123 @@
+"""Plays replies to the far side in real time; the only writer of a call's audio."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from gateway.audio.pcm import Samples, samples_of, seconds
+from gateway.calls.base import CallTransport
+from gateway.conversation.events import CoreEvent, PlayoutStarted, SpeechSent
+
+log = logging.getLogger(__name__)
+
+CHUNK_S = 0.04
+"""Audio per message: short enough to stop soon, long enough to be cheap."""
+
+_MAX_BUFFER_S = 20.0
+"""Speech of a reply kept ahead of playout before synthesis has to wait."""
+
+
+class Player:
+    """Paces by sample count: audio leaves at most the transport's lead ahead of the ear.
+
+    A player holds one reply at a time, told by its generation; speech of any other is dropped.
+
+    Args:
+        transport: where audio goes.
+        clock: monotonic seconds.
+        feed: takes PlayoutStarted and SpeechSent.
+    """
+
+    def __init__(
+        self,
+        transport: CallTransport,
+        clock: Callable[[], float],
+        feed: Callable[[CoreEvent], None],
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._feed = feed
+        self._pending: deque[Samples] = deque()
+        self._pending_samples = 0
+        self._generation = 0
+        self._held = True
+        self._started = False
+        self._complete = True
+        self._plays_until = 0.0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self.underruns = 0
+        """Gaps inside a reply: speech came later than the ear needed it."""
+
+    def open(self, generation: int, *, hold: bool) -> None:
+        """A new reply takes over; what is left of an older one is dropped."""
+        self.clear()
+        self._generation, self._held = generation, hold
+        self._started = self._complete = False
+
+    def release(self, generation: int) -> None:
+        """Let a held reply be heard."""
+        if generation == self._generation:
+            self._held = False
+            self._wake.set()
+
+    def clear(self) -> None:
+        """Drop everything that was not sent, and what may still come of that reply."""
+        self._generation = 0
+        self._pending.clear()
+        self._pending_samples = 0
+        self._complete = True
+        self._room.set()
+
+    async def enqueue(self, generation: int, samples: Samples) -> None:
+        """Add speech (int16, 16 kHz); waits while far ahead of playout."""
+        while generation == self._generation and seconds(self._pending_samples) > _MAX_BUFFER_S:
+            self._room.clear()
+            await self._room.wait()
+        if generation == self._generation:
+            self._pending.append(samples)
+            self._pending_samples += len(samples)
+            self._wake.set()
+
+    def complete(self, generation: int) -> None:
+        """The reply has been enqueued to its end: silence from here on is no underrun."""
+        if generation == self._generation:
+            self._complete = True
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            if self._held or not self._pending:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            now = self._clock()
+            early = self._plays_until - now + CHUNK_S - self._transport.max_lead_s
+            if early > 0:
+                await asyncio.sleep(early)
+                continue  # the reply may have been dropped meanwhile
+            self._send(self._take(), now)
+
+    def _send(self, samples: Samples, now: float) -> None:
+        if not self._started:
+            self._started = True
+            self._feed(PlayoutStarted(self._generation))
+        elif self._plays_until < now:
+            self.underruns += 1
+            log.info("playout underrun: speech came %.0f ms late", (now - self._plays_until) * 1000)
+        self._transport.send_audio(samples)
+        self._plays_until = max(self._plays_until, now) + seconds(len(samples))
+        self._feed(SpeechSent(self._generation, len(samples)))
+
+    def _take(self) -> Samples:
+        piece = self._pending.popleft()
+        limit = samples_of(CHUNK_S)
+        if len(piece) > limit:
+            self._pending.appendleft(piece[limit:])
+            piece = piece[:limit]
+        self._pending_samples -= len(piece)
+        self._room.set()
+        return piece

@@ -1,0 +1,135 @@
+"""Prepares one reply: words from the chat model, cut into pieces, spoken, enqueued."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import assert_never
+
+from gateway.calls.player import Player
+from gateway.calls.records import Stopwatch
+from gateway.conversation.chunker import Chunker
+from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
+from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
+from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
+from gateway.errors import EngineError
+from gateway.receptionist.tool_calls import ToolCallFilter
+
+log = logging.getLogger(__name__)
+
+_PIECES_AHEAD = 2
+"""Pieces of text that may wait for synthesis, and pieces spoken while a reply is held."""
+
+
+class ReplyTask:
+    """One reply from StartReply to ReplyEnded or ReplyFailed; cancelled as a unit.
+
+    Args:
+        request: the chat request for a prompt's utterances.
+        feed: takes SpeechQueued, ReplyEnded and ReplyFailed.
+        clock: monotonic seconds, for the stopwatch.
+    """
+
+    def __init__(
+        self,
+        command: StartReply,
+        *,
+        chat: ChatModel,
+        request: Callable[[tuple[Utterance, ...], Priority], ChatRequest],
+        synthesizer: Synthesizer,
+        player: Player,
+        feed: Callable[[CoreEvent], None],
+        stopwatch: Stopwatch,
+        clock: Callable[[], float],
+    ) -> None:
+        self._command = command
+        self._chat = chat
+        self._request = request
+        self._synthesizer = synthesizer
+        self._player = player
+        self._feed = feed
+        self._stopwatch = stopwatch
+        self._clock = clock
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
+        self._released = asyncio.Event()
+        if not command.hold:
+            self._released.set()
+
+    def release(self) -> None:
+        """The reply will be heard: speak on without holding back."""
+        self._released.set()
+
+    async def run(self) -> None:
+        """Prepare the whole reply.
+
+        Engine errors end as ReplyFailed; anything else is a bug and propagates.
+        """
+        generation = self._command.generation
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._think(), name=f"think {generation}")
+                tasks.create_task(self._speak(), name=f"speak {generation}")
+        except* EngineError as failed:
+            error = failed.exceptions[0]
+            log.warning("reply failed: %s", error)
+            self._player.complete(generation)
+            self._feed(ReplyFailed(generation, str(error)))
+        else:
+            self._player.complete(generation)
+            self._feed(ReplyEnded(generation))
+
+    async def _think(self) -> None:
+        chunker, tool_calls = Chunker(), ToolCallFilter()
+        async with aclosing(self._words()) as words:
+            async for delta in words:
+                for piece in chunker.push(tool_calls.push(delta)):
+                    await self._put(piece)
+        for piece in [*chunker.push(tool_calls.flush()), *chunker.flush()]:
+            await self._put(piece)
+        if tool_calls.calls:
+            log.info(
+                "the model asked for %d tool calls; no tools are set up", len(tool_calls.calls)
+            )
+        await self._pieces.put(None)
+
+    async def _put(self, piece: str) -> None:
+        self._stopwatch.first_clause(self._command.generation, self._clock())
+        await self._pieces.put(piece)
+
+    async def _words(self) -> AsyncGenerator[str, None]:
+        match self._command.source:
+            case Script(text):
+                yield text
+            case Prompt(utterances):
+                priority = Priority.SPECULATIVE if self._command.hold else Priority.FINAL
+                request = self._request(utterances, priority)
+                async with aclosing(self._chat.stream(request)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+            case source:
+                assert_never(source)
+
+    async def _speak(self) -> None:
+        generation, language = self._command.generation, self._command.language
+        spoken = 0
+        while (piece := await self._pieces.get()) is not None:
+            if spoken >= _PIECES_AHEAD:
+                await self._released.wait()
+            async with aclosing(self._synthesizer.stream(piece, language)) as speech:
+                text = piece
+                async for samples in speech:
+                    self._stopwatch.first_speech(generation, self._clock())
+                    self._feed(SpeechQueued(generation, text, len(samples)))
+                    await self._player.enqueue(generation, samples)
+                    text = ""  # further audio of the same piece has no further words
+            spoken += 1
+
+
+def chat_messages(system: str, utterances: tuple[Utterance, ...]) -> tuple[ChatMessage, ...]:
+    """The conversation as a chat prompt, system message first."""
+    said = (
+        ChatMessage("user" if u.speaker == "caller" else "assistant", u.text) for u in utterances
+    )
+    return (ChatMessage("system", system), *said)

@@ -1,0 +1,273 @@
+"""One running call: feeds the conversation, executes its commands. No decision is made here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import assert_never
+
+from gateway.calls.base import CallTransport
+from gateway.calls.player import Player
+from gateway.calls.records import Stopwatch, TurnRecord
+from gateway.calls.reply import ReplyTask, chat_messages
+from gateway.conversation.commands import (
+    CancelReply,
+    Command,
+    CommitTurn,
+    NotifyError,
+    NotifyTranscript,
+    ReleaseReply,
+    StartReply,
+    Transcribe,
+    Utterance,
+)
+from gateway.conversation.conversation import Conversation
+from gateway.conversation.events import (
+    CoreEvent,
+    PlayoutStarted,
+    TranscriptFailed,
+    TranscriptReady,
+)
+from gateway.conversation.policy import Policy
+from gateway.conversation.segmenter import VoiceDetector
+from gateway.conversation.turns import Phase
+from gateway.engines.base import (
+    ChatModel,
+    ChatRequest,
+    Priority,
+    Synthesizer,
+    Transcriber,
+    TranscribeRequest,
+)
+from gateway.errors import TranscriptionError
+from gateway.events import AudioReceived, CallEnded, EdgeEvent
+
+log = logging.getLogger(__name__)
+
+_MAX_WAITING_EVENTS = 500
+"""Ten seconds of 20 ms chunks: only a starved event loop ever lets so much pile up."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What all calls share.
+
+    Attributes:
+        system_prompt: first message of every chat prompt.
+        voice_detector: makes the voice detector of one call.
+        on_turn: told about every finished exchange.
+        clock: monotonic seconds.
+    """
+
+    transcriber: Transcriber
+    chat: ChatModel
+    synthesizer: Synthesizer
+    system_prompt: str
+    policy: Policy
+    voice_detector: Callable[[], VoiceDetector]
+    max_tokens: int
+    temperature: float
+    on_turn: Callable[[TurnRecord], None] = lambda record: None
+    clock: Callable[[], float] = time.monotonic
+
+
+class CallSession:
+    """The shell around one Conversation; lives as long as its call.
+
+    Args:
+        call_id: the client's name for the call.
+        transport: where audio and transcripts go.
+    """
+
+    def __init__(self, call_id: str, transport: CallTransport, services: CallServices) -> None:
+        self._call_id = call_id
+        self._transport = transport
+        self._services = services
+        self._clock = services.clock
+        self._conversation = Conversation(services.policy, services.voice_detector())
+        self._player = Player(transport, services.clock, self._feed)
+        self._stopwatch = Stopwatch()
+        self._inbox: asyncio.Queue[EdgeEvent | None] = asyncio.Queue()
+        self._tasks = asyncio.TaskGroup()
+        self._children: set[asyncio.Task[None]] = set()
+        self._reply: ReplyTask | None = None
+        self._reply_task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        """What the timer is armed for."""
+        self._draining = False
+        self._dropped = 0
+
+    # ------------------------------------------------------------------ from the connection
+
+    def deliver(self, event: EdgeEvent) -> None:
+        """Hand over an event; audio is dropped if the call is hopelessly behind."""
+        if isinstance(event, AudioReceived) and self._inbox.qsize() >= _MAX_WAITING_EVENTS:
+            self._dropped += 1
+            return
+        self._inbox.put_nowait(event)
+
+    def drain(self) -> None:
+        """End the call as soon as nobody speaks and no reply is due."""
+        self._draining = True
+        self._inbox.put_nowait(None)
+
+    async def run(self) -> None:
+        """Conduct the call until CallEnded, or until drained."""
+        try:
+            async with self._tasks:
+                self._spawn(self._player.run(), "player")
+                await self._receive()
+                for task in self._children:
+                    task.cancel()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._services.chat.forget(self._call_id)
+            if self._dropped:
+                log.warning("call fell behind: %d audio chunks were dropped", self._dropped)
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work, name=name)
+        self._children.add(task)
+        task.add_done_callback(self._children.discard)
+        return task
+
+    async def _receive(self) -> None:
+        while self._conversation.phase is not Phase.ENDED:
+            event = await self._inbox.get()
+            if event is not None:
+                self._feed(event)
+            else:  # the timer, or a wish to drain
+                self._conversation.handle_timer(self._clock())
+                self._execute_commands()
+            if self._draining and self._conversation.phase is Phase.LISTENING:
+                self._feed(CallEnded("drained"))
+
+    # ------------------------------------------------------------------ the four lines
+
+    def _feed(self, event: CoreEvent) -> None:
+        """Feed, drain, execute, re-arm. No await in between: the core needs no lock."""
+        now = self._clock()
+        if isinstance(event, PlayoutStarted):
+            self._stopwatch.first_audio(event.generation, now)
+        self._conversation.receive(event, now)
+        self._execute_commands()
+
+    def _execute_commands(self) -> None:
+        now = self._clock()
+        for command in self._conversation.commands():
+            self._execute(command, now)
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        deadline = self._conversation.next_deadline()
+        if deadline == self._deadline:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadline = deadline
+        if deadline is not None:
+            delay = max(0.0, deadline - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timer_elapsed)
+
+    def _timer_elapsed(self) -> None:
+        self._deadline = None
+        self._inbox.put_nowait(None)
+
+    def _execute(self, command: Command, now: float) -> None:
+        match command:
+            case Transcribe():
+                self._stopwatch.transcribe_ordered(
+                    command.turn, command.revision, command.speech_ended_at, now
+                )
+                self._spawn(self._transcribe(command), f"stt {command.turn}.{command.revision}")
+            case StartReply():
+                self._start_reply(command, now)
+            case ReleaseReply(generation):
+                self._stopwatch.released(generation, now)
+                self._player.release(generation)
+                if self._reply is not None:
+                    self._reply.release()
+            case CancelReply():
+                # Silence first: stopping the sound is what the caller notices.
+                self._player.clear()
+                self._stop_reply()
+            case CommitTurn(turn, text):
+                self._stopwatch.turn_committed(turn, text)
+            case NotifyTranscript():
+                self._notify(command)
+            case NotifyError(code, message):
+                log.error("engine failed in the call: %s: %s", code, message)
+            case _:
+                assert_never(command)
+
+    # ------------------------------------------------------------------ commands at length
+
+    async def _transcribe(self, command: Transcribe) -> None:
+        request = TranscribeRequest(command.samples, command.language)
+        try:
+            transcript = await self._services.transcriber.transcribe(request)
+        except TranscriptionError as error:
+            log.warning("transcription failed: %s", error)
+            self._feed(TranscriptFailed(command.turn, command.revision, str(error)))
+            return
+        self._stopwatch.transcript_ready(command.turn, command.revision, self._clock())
+        self._feed(
+            TranscriptReady(
+                command.turn,
+                command.revision,
+                transcript.text,
+                transcript.language,
+                transcript.language_probability,
+            )
+        )
+
+    def _start_reply(self, command: StartReply, now: float) -> None:
+        self._stopwatch.reply_started(
+            command.generation, command.turn, command.revision, command.language, now
+        )
+        if not command.hold:
+            self._stopwatch.released(command.generation, now)
+        self._stop_reply()
+        self._player.open(command.generation, hold=command.hold)
+        self._reply = ReplyTask(
+            command,
+            chat=self._services.chat,
+            request=self._chat_request,
+            synthesizer=self._services.synthesizer,
+            player=self._player,
+            feed=self._feed,
+            stopwatch=self._stopwatch,
+            clock=self._clock,
+        )
+        self._reply_task = self._spawn(self._reply.run(), f"reply {command.generation}")
+
+    def _stop_reply(self) -> None:
+        if self._reply_task is not None:
+            self._reply_task.cancel()
+        self._reply = self._reply_task = None
+
+    def _chat_request(self, utterances: tuple[Utterance, ...], priority: Priority) -> ChatRequest:
+        return ChatRequest(
+            call_id=self._call_id,
+            messages=chat_messages(self._services.system_prompt, utterances),
+            max_tokens=self._services.max_tokens,
+            temperature=self._services.temperature,
+            priority=priority,
+        )
+
+    def _notify(self, notice: NotifyTranscript) -> None:
+        self._transport.send_transcript(notice.speaker, notice.text)
+        if notice.speaker == "caller":
+            return
+        record = self._stopwatch.record(
+            self._call_id, notice.generation, notice.text, notice.interrupted
+        )
+        if record is not None:
+            log.info("%s", record.summary())
+            self._services.on_turn(record)
