@@ -1,0 +1,293 @@
+"""llama.cpp through its low-level bindings: one model, one context of many sequences.
+
+Everything here is called by the owner thread only, except ``tokenize`` and ``metadata``, which
+read immutable data. llama.cpp reports errors through its log, so the log is routed first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import llama_cpp
+
+from gateway.engines.llama_kv import CopyPrefix, KvOperation
+from gateway.engines.llama_slots import Row
+from gateway.errors import ConfigError, ModelError
+
+logger = logging.getLogger("gateway.engines.llama")
+
+KvType = Literal["f32", "f16", "q8_0", "q4_0"]
+_KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+}
+_FLASH_ATTENTION = {
+    "auto": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+_NATIVE_ERROR = 3
+_recent_errors: deque[str] = deque(maxlen=8)
+
+
+def _on_native_log(level: int, text: bytes | None, _user: ctypes.c_void_p) -> None:
+    line = (text or b"").decode("utf-8", "replace").strip()
+    if level == _NATIVE_ERROR and line:
+        _recent_errors.append(line)
+    if line.strip("."):
+        logger.debug("llama.cpp: %s", line)
+
+
+# llama.cpp keeps the pointer for the life of the process, so the callback must live as long.
+_log_callback = llama_cpp.llama_log_callback(_on_native_log)
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaSettings:
+    """How the chat model is loaded and shared.
+
+    Attributes:
+        model: path of a GGUF file with a chat template in its metadata.
+        n_ctx: KV cache size in tokens, shared by all calls.
+        max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256.
+        batch: most tokens in one step; larger is faster for long prompts and slower to react.
+        prefill_chunk: most prompt tokens in a step while other calls are generating.
+        max_waiting: requests that may wait for a place before some are refused.
+        threads: CPU threads; 0 takes all CPUs of this process.
+        n_gpu_layers: layers on the GPU; -1 for all, 0 for none.
+        flash_attention: "auto" lets llama.cpp decide.
+        kv_type_k, kv_type_v: cache precision; a quantised V cache needs flash attention.
+    """
+
+    model: Path
+    n_ctx: int = 8192
+    max_sequences: int = 16
+    batch: int = 128
+    prefill_chunk: int = 32
+    max_waiting: int = 32
+    threads: int = 0
+    n_gpu_layers: int = 0
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    kv_type_k: KvType = "f16"
+    kv_type_v: KvType = "f16"
+
+    def __post_init__(self) -> None:
+        """Check what can be known without the file.
+
+        Raises:
+            ConfigError: one line per value that cannot work.
+        """
+        most = llama_cpp.llama_max_parallel_sequences()
+        checks = [
+            (1 <= self.max_sequences <= most, f"max_sequences: expected 1..{most}"),
+            (self.batch >= self.max_sequences, "batch: expected at least max_sequences"),
+            (self.prefill_chunk >= 1, "prefill_chunk: expected at least 1"),
+            (self.max_waiting >= 1, "max_waiting: expected at least 1"),
+            (self.n_ctx >= 256, "n_ctx: expected at least 256"),
+            (self.threads >= 0, "threads: expected 0 (all CPUs) or more"),
+            (
+                self.flash_attention != "off" or not self.kv_type_v.startswith("q"),
+                "kv_type_v: a quantised V cache needs flash_attention on or auto",
+            ),
+        ]
+        wrong = [message for fits, message in checks if not fits]
+        if wrong:
+            raise ConfigError("chat model settings: " + "; ".join(wrong))
+
+
+class DecodeError(Exception):
+    """A forward pass failed; the cache can no longer be trusted."""
+
+
+class NativeLlama:
+    """A loaded model, its vocabulary, and one context that is opened when first needed.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of a kind that cannot serve calls.
+    """
+
+    def __init__(self, settings: LlamaSettings) -> None:
+        llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+        self.settings = settings
+        self._context: Any = None
+        self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
+        self._model = _load_model(settings)
+        self.vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
+        self.n_ctx_train = int(llama_cpp.llama_model_n_ctx_train(self._model))
+
+    # ------------------------------------------------------------------ vocabulary
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a rendered prompt; special tokens in the text are recognised."""
+        data = text.encode("utf-8")
+        room = len(data) + 8
+        tokens = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, False, True)
+        if count < 0:
+            raise ValueError(f"llama_tokenize failed on {len(data)} bytes: {count}")
+        return list(tokens[:count])
+
+    def piece(self, token: int) -> bytes:
+        """UTF-8 bytes of a token, perhaps only part of a character; control tokens are empty."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether a token is one of the model's end tokens (EOS, EOT, ...)."""
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+
+    def token_text(self, token: int) -> str:
+        """How the vocabulary spells a token; empty for -1 (no such token)."""
+        if token < 0:
+            return ""
+        return bytes(llama_cpp.llama_vocab_get_text(self.vocab, token)).decode("utf-8", "replace")
+
+    def control_texts(self) -> list[str]:
+        """Spellings of all control tokens, which no caller may put into a prompt."""
+        return [
+            self.token_text(token)
+            for token in range(self.n_vocab)
+            if llama_cpp.llama_vocab_is_control(self.vocab, token)
+        ]
+
+    def chat_template(self) -> str:
+        """The default chat template of the GGUF metadata, or an empty string."""
+        template = llama_cpp.llama_model_chat_template(self._model, None)
+        return bytes(template).decode("utf-8") if template else ""
+
+    # ------------------------------------------------------------------ context
+
+    @property
+    def context(self) -> Any:
+        """The open context (opened here when it is not).
+
+        Raises:
+            ModelError: there is not enough memory for it.
+        """
+        if self._context is None:
+            self._context = _open_context(self._model, self.settings)
+        return self._context
+
+    @property
+    def cells(self) -> int:
+        """Real size of the cache: llama.cpp rounds n_ctx up."""
+        return int(llama_cpp.llama_n_ctx(self.context))
+
+    def run(self, operations: tuple[KvOperation, ...], rows: tuple[Row, ...]) -> None:
+        """Change the cache, then run one forward pass over the rows.
+
+        Raises:
+            DecodeError: the cache must be rebuilt (``drop_context``).
+        """
+        memory = llama_cpp.llama_get_memory(self.context)
+        for operation in operations:
+            if isinstance(operation, CopyPrefix):
+                llama_cpp.llama_memory_seq_cp(
+                    memory, operation.source, operation.target, 0, operation.length
+                )
+            elif not llama_cpp.llama_memory_seq_rm(
+                memory, operation.sequence, operation.length, -1
+            ):
+                raise DecodeError("the cache of this model cannot be cut")
+        if not rows:
+            return
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for i, row in enumerate(rows):
+            batch.token[i] = row.token
+            batch.pos[i] = row.position
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = row.sequence
+            batch.logits[i] = row.request is not None
+        code = llama_cpp.llama_decode(self.context, batch)
+        if code != 0:
+            raise DecodeError(f"llama_decode returned {code}; last message: {_last_error()}")
+
+    def drop_context(self) -> None:
+        """Free the context and its cache; the next use opens a fresh one."""
+        if self._context is not None:
+            llama_cpp.llama_free(self._context)
+            self._context = None
+
+    def close(self) -> None:
+        """Free everything."""
+        self.drop_context()
+        llama_cpp.llama_batch_free(self._batch)
+        llama_cpp.llama_model_free(self._model)
+
+
+def _last_error() -> str:
+    return _recent_errors[-1] if _recent_errors else "none"
+
+
+def _load_model(settings: LlamaSettings) -> Any:
+    path = settings.model
+    if not path.is_file():
+        raise ModelError(f"chat model {path} not found; download one or correct the path")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
+    params = llama_cpp.llama_model_default_params()
+    params.n_gpu_layers = settings.n_gpu_layers
+    _recent_errors.clear()
+    model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+    if not model:
+        # The first error is the cause, the later ones say only that loading failed.
+        cause = _recent_errors[0] if _recent_errors else "no reason given"
+        raise ModelError(
+            f"chat model {path} cannot be loaded ({cause}); "
+            "download it again, or choose an architecture this llama.cpp knows"
+        )
+    unfit = (
+        llama_cpp.llama_model_is_recurrent(model)
+        or llama_cpp.llama_model_is_hybrid(model)
+        or llama_cpp.llama_model_is_diffusion(model)
+        or llama_cpp.llama_model_has_encoder(model)
+    )
+    if unfit:
+        llama_cpp.llama_model_free(model)
+        raise ModelError(
+            f"chat model {path} is not a plain decoder transformer, so its cache cannot be "
+            "shared between calls; choose another model"
+        )
+    return model
+
+
+def _open_context(model: Any, settings: LlamaSettings) -> Any:
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = settings.n_ctx
+    params.n_batch = params.n_ubatch = settings.batch
+    params.n_seq_max = settings.max_sequences
+    params.n_threads = params.n_threads_batch = threads
+    params.type_k = _KV_TYPES[settings.kv_type_k]
+    params.type_v = _KV_TYPES[settings.kv_type_v]
+    params.flash_attn_type = _FLASH_ATTENTION[settings.flash_attention]
+    params.offload_kqv = settings.n_gpu_layers != 0
+    params.op_offload = settings.n_gpu_layers != 0
+    params.kv_unified = True
+    # A sliding-window cache forgets cells, and then a sequence could not be cut back.
+    params.swa_full = True
+    _recent_errors.clear()
+    context = llama_cpp.llama_init_from_model(model, params)
+    if not context:
+        raise ModelError(
+            f"no context of {settings.n_ctx} tokens for {settings.model} ({_last_error()}); "
+            "lower n_ctx or choose a smaller model"
+        )
+    return context

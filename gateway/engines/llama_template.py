@@ -1,0 +1,209 @@
+"""Chat messages to prompt tokens: the model's own template, fitted into the context."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp
+from jinja2 import TemplateError
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from gateway.engines.base import ChatMessage
+from gateway.engines.llama_kv import common_prefix
+from gateway.engines.llama_native import NativeLlama
+from gateway.errors import ChatError, ModelError
+
+# History is dropped in steps of this many messages, so that the prompt's beginning, and with it
+# the cache, stays the same for several turns instead of moving with every one.
+_DROP_STEP = 8
+_FEWEST_REPLY_TOKENS = 16
+_SILENT_TURN = ChatMessage("user", "…")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that fits.
+
+    Attributes:
+        tokens: prompt token ids.
+        shared: leading tokens that every call with the same system message has.
+        max_tokens: reply tokens that still fit, at most what was asked for.
+    """
+
+    tokens: tuple[int, ...]
+    shared: int
+    max_tokens: int
+
+
+class PromptBuilder:
+    """Renders and tokenises prompts; touches immutable model data only.
+
+    Args:
+        native: the loaded model.
+        limit: tokens that prompt and reply may have together.
+
+    Raises:
+        ModelError: the model has no chat template, or one that cannot hold a conversation.
+    """
+
+    def __init__(self, native: NativeLlama, limit: int) -> None:
+        template = native.chat_template()
+        if not template:
+            raise ModelError(
+                f"{native.settings.model} has no chat template in its metadata; "
+                "choose an instruction-tuned (chat) model"
+            )
+        self._native = native
+        self._limit = limit
+        self._prefixes: dict[str, tuple[int, ...]] = {}
+        bos = llama_cpp.llama_vocab_bos(native.vocab)
+        self._bos = bos if llama_cpp.llama_vocab_get_add_bos(native.vocab) else None
+        controls = sorted(filter(None, native.control_texts()), key=len, reverse=True)
+        self._controls = re.compile("|".join(map(re.escape, controls))) if controls else None
+        self._has_system = self._alternates = False
+        try:
+            self._format = Jinja2ChatFormatter(
+                template,
+                eos_token=native.token_text(llama_cpp.llama_vocab_eos(native.vocab)),
+                bos_token=native.token_text(bos),
+            )
+            self._probe()
+        except (TemplateError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"the chat template of {native.settings.model} cannot be used ({error}); "
+                "choose another model file"
+            ) from error
+
+    def build(self, messages: Sequence[ChatMessage], max_tokens: int) -> Prompt:
+        """Tokens of a conversation, without its oldest turns when it is too long.
+
+        Raises:
+            ChatError: the system message alone does not fit, or the template refused.
+        """
+        system = [m for m in messages[:1] if m.role == "system"]
+        turns = list(messages[len(system) :])
+        room = self._limit - min(max_tokens, _FEWEST_REPLY_TOKENS)
+        tokens = self._tokens(system + turns)
+        wanted = self._limit - max_tokens
+        # max_tokens may shrink only when dropping turns does not help any more.
+        if len(tokens) > wanted:
+            tokens = self._shortened(system, turns, wanted, room)
+        prefix = self._prefix(system[0].content) if system else ()
+        return Prompt(
+            tokens=tuple(tokens),
+            shared=min(common_prefix(tokens, list(prefix)), len(tokens) - 1),
+            max_tokens=min(max_tokens, self._limit - len(tokens)),
+        )
+
+    def system_prefix(self, system_prompt: str) -> tuple[int, ...]:
+        """Tokens that every prompt with this system message begins with.
+
+        Raises:
+            ModelError: it leaves no room for a conversation.
+        """
+        system = ChatMessage("system", system_prompt)
+        length = len(self._tokens([system, _SILENT_TURN]))
+        if length > self._limit // 2:
+            raise ModelError(
+                f"the system prompt has {length} tokens, more than half of the {self._limit} "
+                "that one call can use; shorten the profile or choose a longer context"
+            )
+        return self._prefix(system_prompt)
+
+    def _shortened(
+        self, system: list[ChatMessage], turns: list[ChatMessage], wanted: int, room: int
+    ) -> list[int]:
+        for dropped in range(_DROP_STEP, len(turns), _DROP_STEP):
+            tokens = self._tokens(system + turns[dropped:])
+            if len(tokens) <= wanted:
+                return tokens
+        last = turns[-1] if turns else _SILENT_TURN
+        for limit in (wanted, room):
+            text = last.content
+            while True:
+                tokens = self._tokens([*system, ChatMessage(last.role, text)])
+                if len(tokens) <= limit:
+                    return tokens
+                if len(text) < 2:
+                    break
+                # The end of what was said last matters most.
+                text = text[len(text) // 2 :]
+        raise ChatError(
+            f"the system message needs {len(tokens)} tokens of a context of {self._limit}"
+        )
+
+    def _prefix(self, system_prompt: str) -> tuple[int, ...]:
+        prefix = self._prefixes.get(system_prompt)
+        if prefix is None:
+            system = ChatMessage("system", system_prompt)
+            a = self._tokens([system, ChatMessage("user", "0")])
+            b = self._tokens([system, ChatMessage("user", "1")])
+            prefix = tuple(a[: common_prefix(a, b)])
+            while len(self._prefixes) >= 64:
+                del self._prefixes[next(iter(self._prefixes))]
+            self._prefixes[system_prompt] = prefix
+        return prefix
+
+    def _tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
+        try:
+            tokens = self._native.tokenize(self._render(messages))
+        except (TemplateError, ValueError, TypeError) as error:
+            raise ChatError(f"the chat template refused the conversation: {error}") from error
+        if self._bos is not None and tokens[:1] != [self._bos]:
+            tokens.insert(0, self._bos)
+        return tokens
+
+    def _render(self, messages: Sequence[ChatMessage]) -> str:
+        # A caller who types control tokens must not be able to speak as the system.
+        clean = [
+            ChatMessage(m.role, self._controls.sub("", m.content))
+            if self._controls and m.role == "user"
+            else m
+            for m in messages
+        ]
+        if self._alternates:
+            clean = _alternating(clean, self._has_system)
+        plain: list[Any] = [{"role": m.role, "content": m.content} for m in clean]
+        response = self._format(
+            messages=plain,
+            # Hybrid reasoning models would think aloud on the phone.
+            enable_thinking=False,
+        )
+        return str(response.prompt)
+
+    def _probe(self) -> None:
+        """Find the form of conversation that the template accepts, the freest first."""
+        system, user = ChatMessage("system", "s"), ChatMessage("user", "u")
+        greeted = [system, ChatMessage("assistant", "a"), user, user]
+        for self._alternates, self._has_system in ((False, True), (True, True), (True, False)):
+            try:
+                self._render(greeted)
+                return
+            except (TemplateError, ValueError, TypeError) as error:
+                refusal = error
+        raise refusal
+
+
+def _alternating(messages: Sequence[ChatMessage], has_system: bool) -> list[ChatMessage]:
+    """The same conversation for templates that insist on user, assistant, user, ...
+
+    A greeting gets a silent user turn before it, neighbours of one role become one message, and
+    without a system role the system text opens the first user turn.
+    """
+    turns = [m for m in messages if m.role != "system"]
+    system = [m for m in messages if m.role == "system"]
+    if not turns or turns[0].role != "user":
+        turns.insert(0, _SILENT_TURN)
+    merged: list[ChatMessage] = []
+    for turn in turns:
+        if merged and merged[-1].role == turn.role:
+            turn = ChatMessage(turn.role, f"{merged.pop().content}\n{turn.content}")
+        merged.append(turn)
+    if system and not has_system:
+        text = "\n".join(m.content for m in system)
+        merged[0] = ChatMessage("user", f"{text}\n\n{merged[0].content}")
+        system = []
+    return system + merged

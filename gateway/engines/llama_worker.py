@@ -1,0 +1,304 @@
+"""Owner thread of the chat model: the only one that touches model, cache and samplers.
+
+Commands come in through one list under a condition, which the thread sleeps on when idle. Results
+go out with one ``call_soon_threadsafe`` per event loop and step, for all calls together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.engines.base import ChatRequest
+from gateway.engines.llama_native import LlamaSettings, NativeLlama
+from gateway.engines.llama_sampling import Sampler
+from gateway.engines.llama_slots import Counters, SlotRequest, SlotScheduler, Step
+from gateway.engines.llama_template import PromptBuilder
+from gateway.engines.llama_text import TextAssembler
+from gateway.errors import ChatError, ModelError
+
+logger = logging.getLogger("gateway.engines.llama")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a reply."""
+
+
+Item = str | Done | ChatError
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One reply being made, or, with a ``system_prompt``, one prefix being prefilled.
+
+    Attributes:
+        items: what the consumer reads on its loop; never more than max_tokens + 1 items.
+    """
+
+    id: int
+    loop: asyncio.AbstractEventLoop
+    request: ChatRequest | None = None
+    system_prompt: str = ""
+    items: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
+    sampler: Sampler | None = None
+    text: TextAssembler = field(default_factory=TextAssembler)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    call_id: str
+
+
+Command = Start | Cancel | Promote | Forget
+
+
+class LlamaWorker:
+    """Runs the model in its own thread from construction to ``stop``.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+
+    def __init__(self, settings: LlamaSettings) -> None:
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._commands: list[Command] = []
+        self._stopping = self._ended = False
+        self._when_ended: list[Callable[[], object]] = []
+        self._generations: dict[int, Generation] = {}
+        self._outbox: dict[asyncio.AbstractEventLoop, list[tuple[Generation, Item]]] = {}
+        self._step_began: float | None = None
+        self._load_error: ModelError | None = None
+        self.counters = Counters()
+        self.running = self.waiting = 0
+        loaded = threading.Event()
+        self._thread = threading.Thread(
+            target=self._main, args=(loaded,), name="llama-owner", daemon=True
+        )
+        self._thread.start()
+        loaded.wait()
+        if self._load_error is not None:
+            self._thread.join()
+            raise self._load_error
+
+    # ------------------------------------------------------------------ from any thread
+
+    def send(self, command: Command) -> bool:
+        """Hand a command over; False when the worker has stopped."""
+        with self._changed:
+            if self._stopping:
+                return False
+            self._commands.append(command)
+            self._changed.notify()
+        return True
+
+    def stop(self, then: Callable[[], object]) -> None:
+        """Fail what is running, free the model, call ``then`` on the owner thread, and end it.
+
+        A worker that has ended already calls ``then`` at once.
+        """
+        with self._changed:
+            self._stopping = True
+            if not self._ended:
+                self._when_ended.append(then)
+                self._changed.notify()
+                return
+        then()
+
+    def step_seconds(self) -> float:
+        """Age of the step in flight in seconds, 0 when idle: a large value means it hangs."""
+        began = self._step_began
+        return 0.0 if began is None else time.monotonic() - began
+
+    # ------------------------------------------------------------------ owner thread
+
+    def _main(self, loaded: threading.Event) -> None:
+        try:
+            self._native = native = NativeLlama(self._settings)
+            cells = native.cells
+            self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells))
+            self._slots = SlotScheduler(
+                cells=cells,
+                sequences=self._settings.max_sequences,
+                batch=self._settings.batch,
+                prefill_chunk=self._settings.prefill_chunk,
+                max_waiting=self._settings.max_waiting,
+            )
+        except ModelError as error:
+            self._load_error = error
+            return
+        finally:
+            loaded.set()
+        idle = True
+        while (commands := self._take_commands(wait=idle)) is not None:
+            idle = self._turn(commands)
+        self._fail_all(ChatError("the chat model was closed"))
+        self._flush()
+        native.close()
+        with self._changed:
+            self._ended = True
+        for then in self._when_ended:
+            then()
+
+    def _take_commands(self, wait: bool) -> list[Command] | None:
+        """Commands since the last step; None when stopping. Sleeps when ``wait``."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._commands or self._stopping)
+            commands, self._commands = self._commands, []
+            return None if self._stopping else commands
+
+    def _turn(self, commands: list[Command]) -> bool:
+        """Obey commands and run one step; whether there is nothing left to do."""
+        idle = True
+        try:
+            for command in commands:
+                self._obey(command)
+            step = self._slots.plan()
+            if step is not None:
+                idle = False
+                self._step_began = time.monotonic()
+                self._run(step)
+            self._close_requests()
+        except Exception:  # boundary
+            logger.exception("the chat model failed; its context is rebuilt")
+            self._fail_all(ChatError("the chat model failed and was restarted; ask again"))
+            self._slots.reset()
+            self._native.drop_context()
+        finally:
+            self._step_began = None
+        self.counters = replace(self._slots.counters)
+        self.running, self.waiting = self._slots.running, self._slots.waiting
+        self._flush()
+        return idle
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Start(generation):
+                self._start(generation)
+            case Cancel(generation_id):
+                self._slots.cancel(generation_id)
+                self._discard(generation_id)
+            case Promote(call_id):
+                self._slots.promote(call_id)
+            case Forget(call_id):
+                self._slots.forget(call_id)
+
+    def _start(self, generation: Generation) -> None:
+        self._generations[generation.id] = generation
+        try:
+            self._slots.submit(self._slot_request(generation))
+        except (ChatError, ModelError) as error:
+            self._finish(generation.id, ChatError(str(error)))
+
+    def _slot_request(self, generation: Generation) -> SlotRequest:
+        request = generation.request
+        if request is None:
+            prefix = self.prompts.system_prefix(generation.system_prompt)
+            return SlotRequest(generation.id, "", prefix, max_tokens=0, shared=len(prefix))
+        prompt = self.prompts.build(request.messages, request.max_tokens)
+        generation.sampler = Sampler(request, self._native.n_vocab)
+        generation.text = TextAssembler(request.stop)
+        return SlotRequest(
+            id=generation.id,
+            call_id=request.call_id,
+            prompt=prompt.tokens,
+            max_tokens=prompt.max_tokens,
+            shared=prompt.shared,
+            priority=int(request.priority),
+        )
+
+    def _run(self, step: Step) -> None:
+        self._native.run(step.operations, step.rows)
+        sampled: dict[int, int] = {}
+        ended: set[int] = set()
+        for index, row in enumerate(step.rows):
+            if row.request is None:
+                continue
+            generation = self._generations[row.request]
+            token = self._sample(generation, index)
+            sampled[row.request] = token
+            if self._native.ends_generation(token):
+                ended.add(row.request)
+                continue
+            text = generation.text.push(self._native.piece(token))
+            if text:
+                self._post(generation, text)
+            if generation.text.stopped:
+                ended.add(row.request)
+        self._slots.apply(sampled, ended)
+
+    def _sample(self, generation: Generation, index: int) -> int:
+        if generation.sampler is None:
+            raise RuntimeError("a generation without a sampler was scheduled")
+        return generation.sampler.sample(self._native.context, index)
+
+    def _close_requests(self) -> None:
+        for closed in self._slots.take_closed():
+            if closed.dropped:
+                self._finish(closed.request, ChatError("busy: no room for another reply now"))
+            else:
+                generation = self._generations[closed.request]
+                held = generation.text.finish()
+                if held:
+                    self._post(generation, held)
+                self._finish(closed.request, Done())
+
+    def _finish(self, generation_id: int, item: Done | ChatError) -> None:
+        generation = self._discard(generation_id)
+        if generation is not None:
+            self._post(generation, item)
+
+    def _discard(self, generation_id: int) -> Generation | None:
+        generation = self._generations.pop(generation_id, None)
+        if generation is not None and generation.sampler is not None:
+            generation.sampler.close()
+        return generation
+
+    def _fail_all(self, error: ChatError) -> None:
+        with self._changed:
+            commands, self._commands = self._commands, []
+        for command in commands:
+            if isinstance(command, Start):
+                self._generations[command.generation.id] = command.generation
+        for generation_id in list(self._generations):
+            self._finish(generation_id, error)
+
+    def _post(self, generation: Generation, item: Item) -> None:
+        self._outbox.setdefault(generation.loop, []).append((generation, item))
+
+    def _flush(self) -> None:
+        for loop, items in self._outbox.items():
+            try:
+                loop.call_soon_threadsafe(_deliver, items)
+            except RuntimeError:
+                # The loop was closed under its generations: nobody is left to read them.
+                for generation, _ in items:
+                    self._slots.cancel(generation.id)
+                    self._discard(generation.id)
+        self._outbox = {}
+
+
+def _deliver(items: list[tuple[Generation, Item]]) -> None:
+    for generation, item in items:
+        generation.items.put_nowait(item)
