@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from gateway.engines.base import Priority
 from gateway.errors import EngineError
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -44,7 +45,7 @@ class BatchPolicy:
 
 
 @dataclass(slots=True, eq=False)
-class Ticket(Generic[T]):
+class Ticket(Generic[K, T]):
     """One waiting request.
 
     Attributes:
@@ -56,23 +57,23 @@ class Ticket(Generic[T]):
     """
 
     item: T
-    key: Hashable
+    key: K
     priority: Priority
     arrived: float
     abandoned: bool = False
 
 
-class BatchQueue(Generic[T]):
+class BatchQueue(Generic[K, T]):
     """Waiting requests and the decision what to compute next."""
 
     def __init__(self, policy: BatchPolicy) -> None:
         self._policy = policy
-        self._waiting: list[Ticket[T]] = []
+        self._waiting: list[Ticket[K, T]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def offer(self, ticket: Ticket[T]) -> list[Ticket[T]]:
+    def offer(self, ticket: Ticket[K, T]) -> list[Ticket[K, T]]:
         """Enter a request; returns what is dropped to keep the bound (it may be the new one)."""
         self._waiting.append(ticket)
         self._forget_abandoned()
@@ -86,7 +87,7 @@ class BatchQueue(Generic[T]):
             dropped.append(victim)
         return dropped
 
-    def drop_stale(self, now: float) -> list[Ticket[T]]:
+    def drop_stale(self, now: float) -> list[Ticket[K, T]]:
         """Remove and return the partials that have waited too long."""
         oldest = now - self._policy.partial_stale_s
         stale = [t for t in self._waiting if t.priority is Priority.PARTIAL and t.arrived < oldest]
@@ -104,14 +105,14 @@ class BatchQueue(Generic[T]):
         oldest = min(ticket.arrived for ticket in batch)
         return max(0.0, oldest + self._policy.max_wait_s - now)
 
-    def take(self) -> list[Ticket[T]]:
+    def take(self) -> list[Ticket[K, T]]:
         """Remove and return the next batch; empty when nothing waits."""
         batch = self._next_batch()
         for ticket in batch:
             self._waiting.remove(ticket)
         return batch
 
-    def _next_batch(self) -> list[Ticket[T]]:
+    def _next_batch(self) -> list[Ticket[K, T]]:
         self._forget_abandoned()
         if not self._waiting:
             return []
@@ -137,7 +138,7 @@ class _Job(Generic[T, R]):
     result: asyncio.Future[R]
 
 
-class MicroBatcher(Generic[T, R]):
+class MicroBatcher(Generic[K, T, R]):
     """Runs one compute function over requests that arrive from many tasks.
 
     Create and use it inside one running event loop.
@@ -145,24 +146,25 @@ class MicroBatcher(Generic[T, R]):
 
     def __init__(
         self,
-        compute: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        compute: Callable[[K, Sequence[T]], Awaitable[Sequence[R]]],
         policy: BatchPolicy,
         workers: int = 1,
     ) -> None:
         """Start the workers.
 
         Args:
-            compute: turns items of one key into results in the same order; usually awaits a thread.
+            compute: turns a key and its items into results in the same order; usually awaits a
+                thread.
             policy: bounds of the queue.
             workers: batches computed at the same time.
         """
         self._compute = compute
-        self._queue: BatchQueue[_Job[T, R]] = BatchQueue(policy)
+        self._queue: BatchQueue[K, _Job[T, R]] = BatchQueue(policy)
         self._changed = asyncio.Event()
         self._closing = False
         self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
 
-    async def submit(self, item: T, key: Hashable, priority: Priority) -> R:
+    async def submit(self, item: T, key: K, priority: Priority) -> R:
         """Wait for the result of one item.
 
         Cancelling the awaiting task drops the item if its batch has not started.
@@ -196,7 +198,8 @@ class MicroBatcher(Generic[T, R]):
             _drop(self._queue.drop_stale(loop.time()), "dropped: waited too long for a partial")
             delay = self._queue.delay(loop.time())
             if delay == 0.0 or (delay is not None and self._closing):
-                await self._run([ticket.item for ticket in self._queue.take()])
+                batch = self._queue.take()
+                await self._run(batch[0].key, [ticket.item for ticket in batch])
             elif delay is None and self._closing:
                 self._changed.set()  # let the other workers see the end too
                 return
@@ -210,9 +213,9 @@ class MicroBatcher(Generic[T, R]):
         except TimeoutError:
             pass
 
-    async def _run(self, jobs: Sequence[_Job[T, R]]) -> None:
+    async def _run(self, key: K, jobs: Sequence[_Job[T, R]]) -> None:
         try:
-            results = await self._compute([job.item for job in jobs])
+            results = await self._compute(key, [job.item for job in jobs])
             for job, result in zip(jobs, results, strict=True):
                 if not job.result.done():
                     job.result.set_result(result)
@@ -223,10 +226,10 @@ class MicroBatcher(Generic[T, R]):
                 return
             for job in jobs:
                 if not job.result.done():
-                    await self._run([job])
+                    await self._run(key, [job])
 
 
-def _drop(tickets: Sequence[Ticket[_Job[T, R]]], reason: str) -> None:
+def _drop(tickets: Sequence[Ticket[K, _Job[T, R]]], reason: str) -> None:
     for ticket in tickets:
         _fail(ticket.item.result, DroppedError(reason))
 

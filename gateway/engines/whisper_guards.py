@@ -1,0 +1,103 @@
+"""Is a recognised text something a person can have said? Pure checks against hallucinations.
+
+Thresholds marked (Whisper) are those of the original decoder, "Robust Speech Recognition via
+Large-Scale Weak Supervision" (2022), section 4.5.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import Enum
+
+import numpy as np
+
+from gateway.audio.pcm import Samples
+
+MAX_COMPRESSION_RATIO = 2.4
+"""UTF-8 bytes per zlib byte above which a text repeats itself (Whisper)."""
+
+MIN_AVG_LOGPROB = -1.0
+"""Mean log-probability per token under which a text is a guess (Whisper)."""
+
+MAX_NO_SPEECH_PROB = 0.6
+"""No-speech probability above which an unsure text is taken for silence (Whisper)."""
+
+MAX_CHARS_PER_SECOND = 30.0
+"""Twice the pace of fast speech (about 15 characters per second in en, ru and ar)."""
+
+CHARS_FREE = 20
+"""Characters any clip may have: a short word fits into very little audio."""
+
+MAX_REPEATS = 4
+"""Times a group of words may follow itself; single words, as in phone numbers, twice as often."""
+
+_MAX_NGRAM = 8
+
+SILENCE_PEAK = 32
+"""Highest sample, of 32,767, of a clip that is certainly silent (-60 dBFS)."""
+
+
+class Verdict(Enum):
+    """What to do with a result."""
+
+    GOOD = "good"
+    SILENCE = "silence"
+    DEGENERATE = "degenerate"
+
+
+def judge(
+    text: str,
+    duration_s: float,
+    avg_logprob: float,
+    no_speech_prob: float,
+    min_avg_logprob: float = MIN_AVG_LOGPROB,
+) -> Verdict:
+    """Tell speech from silence and from what a decoder makes up.
+
+    Args:
+        text: recognised text, stripped.
+        duration_s: length of the audio, seconds.
+        avg_logprob: mean log-probability per token, natural log.
+        no_speech_prob: 0..1.
+        min_avg_logprob: under it a text is a guess.
+    """
+    unsure = avg_logprob < min_avg_logprob
+    if not text or (unsure and no_speech_prob > MAX_NO_SPEECH_PROB):
+        return Verdict.SILENCE
+    if (
+        unsure
+        or compression_ratio(text) > MAX_COMPRESSION_RATIO
+        or is_impossibly_long(text, duration_s)
+        or has_loop(text)
+    ):
+        return Verdict.DEGENERATE
+    return Verdict.GOOD
+
+
+def is_silent(samples: Samples) -> bool:
+    """True when nothing in the clip is loud enough to be speech."""
+    return len(samples) == 0 or bool(np.abs(samples.astype(np.int32)).max() <= SILENCE_PEAK)
+
+
+def compression_ratio(text: str) -> float:
+    """UTF-8 bytes per zlib-compressed byte; grows with repetition."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
+
+
+def is_impossibly_long(text: str, duration_s: float) -> bool:
+    """True when nobody can say so many characters in the time."""
+    return len(text) > CHARS_FREE + MAX_CHARS_PER_SECOND * duration_s
+
+
+def has_loop(text: str) -> bool:
+    """True when a group of one to eight words follows itself too many times."""
+    words = text.lower().split()
+    for size in range(1, _MAX_NGRAM + 1):
+        allowed = 2 * MAX_REPEATS if size == 1 else MAX_REPEATS
+        equal = 0  # words equal to the one `size` before, in a row
+        for word, earlier in zip(words[size:], words, strict=False):
+            equal = equal + 1 if word == earlier else 0
+            if equal >= size * allowed:
+                return True
+    return False

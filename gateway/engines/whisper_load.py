@@ -1,0 +1,151 @@
+"""Opens a CTranslate2 Whisper model directory, and says what to do when that cannot work."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+
+from gateway.engines.whisper_window import SHORT_WINDOWS
+from gateway.errors import ModelError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+logger = logging.getLogger(__name__)
+
+_CONVERT = "convert it with: ct2-transformers-converter --model NAME --output_dir DIR"
+_LFS_MARK = b"version https://git-lfs"
+
+
+def open_whisper(
+    path: Path,
+    languages: Sequence[str],
+    device: Device = "auto",
+    compute_type: str = "auto",
+    threads: int = 2,
+    workers: int = 1,
+) -> WhisperModel:
+    """Load a model from its directory only; nothing is ever downloaded.
+
+    Args:
+        path: directory with model.bin, config.json, tokenizer.json and a vocabulary file.
+        languages: ISO 639-1 codes the model must know.
+        device: "cuda" without a usable GPU becomes "cpu" with one warning.
+        compute_type: a CTranslate2 compute type; "auto" is int8 on a CPU and the GPU's best.
+        threads: CPU threads of one batch.
+        workers: batches that may run at the same time.
+
+    Raises:
+        ModelError: the directory cannot serve; one line that says what to do.
+    """
+    _check_files(path)
+    config = _read_json(path / "config.json")
+    _check_languages(path, config, languages)
+    if _wants_gpu(device):
+        try:
+            return _open(path, "cuda", compute_type, threads, workers)
+        except (RuntimeError, ValueError) as error:
+            logger.warning("speech recognition falls back to the CPU: %s", error)
+            compute_type = "auto"
+    try:
+        return _open(path, "cpu", compute_type, threads, workers)
+    except ValueError as error:
+        known = ", ".join(sorted(ctranslate2.get_supported_compute_types("cpu")))
+        raise ModelError(
+            f"speech model {path} cannot run with compute type {compute_type!r} on this CPU "
+            f"({error}); choose one of: {known}"
+        ) from error
+    except RuntimeError as error:
+        raise ModelError(
+            f"speech model {path} is damaged or not a CTranslate2 Whisper model ({error}); "
+            "download it again"
+        ) from error
+
+
+def _open(path: Path, device: str, compute_type: str, threads: int, workers: int) -> WhisperModel:
+    if compute_type == "auto":
+        compute_type = "int8" if device == "cpu" else "auto"
+    whisper = WhisperModel(
+        str(path),
+        device=device,
+        compute_type=compute_type,
+        cpu_threads=threads,
+        num_workers=workers,
+        local_files_only=True,
+    )
+    expected = whisper.model.n_mels
+    computed = len(whisper.feature_extractor.mel_filters)
+    if computed != expected:
+        raise ModelError(
+            f"speech model {path} reads {expected} mel bands but its preprocessor_config.json "
+            f"is missing or says {computed}; download the model's preprocessor_config.json"
+        )
+    # A GPU library that is missing shows only when the model first runs.
+    silence = np.zeros((1, expected, SHORT_WINDOWS[0]), np.float32)
+    whisper.model.encode(ctranslate2.StorageView.from_array(silence))
+    return whisper
+
+
+def _wants_gpu(device: Device) -> bool:
+    if device == "cpu":
+        return False
+    available = bool(ctranslate2.get_cuda_device_count())
+    if device == "cuda" and not available:
+        logger.warning("speech recognition falls back to the CPU: no CUDA device was found")
+    return available
+
+
+def _check_files(path: Path) -> None:
+    if not path.is_dir():
+        raise ModelError(
+            f"speech model directory {path} does not exist; download a model or correct the path"
+        )
+    for name in ("model.bin", "config.json", "tokenizer.json"):
+        if not (path / name).is_file():
+            foreign = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
+            advice = f"this is a Transformers model: {_CONVERT}" if foreign else "download it again"
+            raise ModelError(f"speech model {path} has no {name}; {advice}")
+    if not any((path / name).is_file() for name in ("vocabulary.json", "vocabulary.txt")):
+        raise ModelError(f"speech model {path} has no vocabulary.json; download it again")
+    with (path / "model.bin").open("rb") as file:
+        if file.read(len(_LFS_MARK)) == _LFS_MARK:
+            raise ModelError(
+                f"speech model {path}/model.bin is a Git LFS pointer; run git lfs pull"
+            )
+    tokenizer = _read_json(path / "tokenizer.json")
+    if "vocab" not in tokenizer.get("model", {}) or "added_tokens" not in tokenizer:
+        raise ModelError(
+            f"speech model {path}/tokenizer.json is not a Hugging Face tokenizer; download it again"
+        )
+
+
+def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str]) -> None:
+    """A model lists the tokens of its languages; one without a list knows English only."""
+    tokens = {
+        token["content"]: token["id"]
+        for token in _read_json(path / "tokenizer.json")["added_tokens"]
+    }
+    listed = set(config.get("lang_ids") or ())
+    known = {content[2:-2] for content, number in tokens.items() if number in listed} or {"en"}
+    missing = [language for language in languages if language not in known]
+    if missing or not languages:
+        raise ModelError(
+            f"speech model {path} does not know the language {', '.join(missing) or '(none set)'}; "
+            f"it knows {', '.join(sorted(known))}"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON ({error}); download it again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} does not hold a JSON object; download it again")
+    return content
