@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from rich.console import Console
 
 from gateway.audio.pcm import Samples
 from gateway.calls.records import TurnRecord
+from gateway.engines.base import TranscribeRequest
+from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
+from gateway.settings import Settings
 from gateway.simulator.accuracy import WordErrors, count_word_errors
 from gateway.simulator.client import CallResult, place_call
 from gateway.simulator.conversations import Conversation
@@ -18,6 +22,23 @@ from gateway.simulator.report import add_summary_row, examine, print_call, summa
 
 Listen = Callable[[Samples, str], Awaitable[str]]
 """Audio of the assistant and its language, to the words a recogniser hears in it."""
+
+
+@asynccontextmanager
+async def open_listener(settings: Settings) -> AsyncIterator[Listen]:
+    """A recogniser of its own, with the gateway's model, so that no call waits for the demo."""
+    recogniser = await WhisperTranscriber.load(
+        WhisperSettings(settings.stt_path, settings.languages, threads=1)
+    )
+
+    async def listen(samples: Samples, language: str) -> str:
+        transcript = await recogniser.transcribe(TranscribeRequest(samples, language))
+        return transcript.text
+
+    try:
+        yield listen
+    finally:
+        await recogniser.close()
 
 
 class TurnLog:

@@ -137,7 +137,7 @@ def _in_ms(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1000:.0f} ms"
 
 
-def as_json(result: CallResult) -> dict[str, object]:
+def as_plain_values(result: CallResult) -> dict[str, object]:
     """The call as plain values, for ``voice-gateway call --json``."""
     return {
         "callId": result.call_id,

@@ -1,0 +1,241 @@
+"""The command line: voice-gateway serve | call | demo | doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gateway.errors import ConfigError, GatewayError
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+EXIT_FAILURE = 1
+EXIT_CONFIG = 2
+
+
+class CallLanguage(StrEnum):
+    """What a client may say about the language of its call."""
+
+    AUTO = "auto"
+    EN = "en"
+    AR = "ar"
+    RU = "ru"
+
+
+# The model libraries take a second to import: commands import what they need when they run, so
+# that --help answers at once.
+app = typer.Typer(
+    name="voice-gateway",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""
+Answers phone calls on your own machine: speech recognition, a chat model and a voice, over a
+WebSocket.
+
+Start with `voice-gateway demo`: it places calls to itself and prints them. Settings come from the
+environment and from a `.env` file in the working directory; `.env.example` lists them all.
+""",
+    epilog="""
+Examples:
+
+    voice-gateway demo --once                 three calls, printed and saved, then stop
+
+    voice-gateway serve                       take calls at ws://127.0.0.1:8765/
+
+    voice-gateway call hello.wav prices.wav   call it, saying two recordings
+""",
+)
+
+
+@app.command()
+def serve() -> None:
+    """Take calls until Ctrl-C.
+
+    A first Ctrl-C (or SIGTERM) refuses new calls and lets running ones finish their sentence. GET
+    /healthz and /readyz on the same port tell whether the process lives and the models are loaded.
+
+    Example: `GATEWAY_PORT=9000 LOG_FORMAT=json voice-gateway serve`
+    """
+    settings = _settings()
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from gateway.app import Gateway
+
+    async with Gateway(settings) as gateway:
+        await gateway.ready()
+        await gateway.serve_until_stopped()
+
+
+@app.command()
+def call(
+    audio: Annotated[
+        list[Path],
+        typer.Argument(
+            help="WAV files, one for each thing the caller says, in order.", show_default=False
+        ),
+    ],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to call. Without it: the gateway of your settings.", metavar="URL"
+        ),
+    ] = None,
+    language: Annotated[
+        CallLanguage, typer.Option(help="Language of the call; auto has it detected.")
+    ] = CallLanguage.AUTO,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save the call as a stereo WAV: caller left, assistant right.", metavar="FILE"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Call a running gateway and play the caller's part.
+
+    The files are sent in real time, each once the assistant has answered the one before; a WAV of
+    any sample rate and number of channels will do. Prints both sides' words, and how long each
+    answer took from the end of your speech to its first sound. Exit status 1 when an answer was
+    missing.
+
+    Examples:
+
+    `voice-gateway call question.wav`
+
+    `voice-gateway call hello.wav price.wav --language ru --save call.wav`
+
+    `voice-gateway call hello.wav --url ws://10.0.0.5:8765/ --json`
+    """
+    from gateway.simulator.client import place_call
+    from gateway.simulator.recording import load_recording, save_stereo
+    from gateway.simulator.report import as_plain_values, print_call
+
+    recordings = [load_recording(path) for path in audio]
+    result = asyncio.run(place_call(url or _configured_url(), recordings, language=language))
+    if save:
+        save_stereo(save, result.caller_track, result.assistant_track)
+    if as_json:
+        print(json.dumps(as_plain_values(result), ensure_ascii=False, indent=2))
+    else:
+        print_call(Console(), result)
+    if result.failure:
+        if not as_json:
+            _complain(result.failure)
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="Stop after the calls; exit status 0 only if all of them went well."
+        ),
+    ] = False,
+    save_dir: Annotated[
+        Path, typer.Option(help="Folder for the recorded calls.", metavar="DIR")
+    ] = Path("demo-calls"),
+) -> None:
+    """Start the gateway, call it in English, Arabic and Russian, then go on serving.
+
+    The callers are recordings that come with the gateway; everything else is real: the socket, the
+    recogniser, the chat model, the voice. Each call is printed with the latency of every answer by
+    stage and saved as a stereo WAV (caller left, assistant right).
+
+    Example: `voice-gateway demo --once --save-dir /tmp/calls`
+    """
+    settings = _settings(quiet=True)
+    if not asyncio.run(_demo(settings, once, save_dir)):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
+    from gateway.app import Gateway
+    from gateway.simulator.conversations import load_conversations
+    from gateway.simulator.demo import Demo, TurnLog, open_listener
+
+    console, turns = Console(), TurnLog()
+    served = [c for c in load_conversations() if c.language in settings.languages]
+    async with Gateway(settings, on_turn=turns.add) as gateway:
+        with console.status("loading the models"):
+            await gateway.ready()
+        async with open_listener(settings) as listen:
+            went_well = await Demo(gateway.url, turns, listen, save_dir, console).run(served)
+        if not once:
+            console.print(f"\nServing at [bold]{gateway.url}[/] until Ctrl-C.", highlight=False)
+            await gateway.serve_until_stopped()
+            return True
+    return went_well
+
+
+@app.command()
+def doctor() -> None:
+    """Check that this machine can run the gateway, and say what to do where it cannot.
+
+    Exit status 1 when a check fails.
+    """
+    raise NotImplementedError
+
+
+def _settings(quiet: bool = False) -> Settings:
+    """The settings, with the log set up; a quiet command shows warnings only."""
+    from gateway.logs import configure_logging
+    from gateway.settings import load_settings
+
+    settings = load_settings()
+    level = settings.log_level
+    if quiet and "log_level" not in settings.model_fields_set:
+        level = "WARNING"
+    configure_logging(
+        level, settings.log_format, secrets=[settings.openai_api_key.get_secret_value()]
+    )
+    return settings
+
+
+def _configured_url() -> str:
+    """Where a gateway with these settings listens, as a client on the same machine reaches it."""
+    from gateway.settings import load_settings
+
+    settings = load_settings()
+    host = settings.gateway_host
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"ws://{f'[{host}]' if ':' in host else host}:{settings.gateway_port}/"
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+
+
+def main() -> None:
+    """Run the command line: a failure is one clear message, never a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        _complain(str(error))
+        sys.exit(EXIT_CONFIG)
+    except GatewayError as error:
+        _complain(str(error))
+        sys.exit(EXIT_FAILURE)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        _complain(
+            f"{error.strerror}. Another program has the port: stop it, or choose another one, for "
+            "example GATEWAY_PORT=8766"
+        )
+        sys.exit(EXIT_CONFIG)

@@ -1,0 +1,155 @@
+"""The caller's end of the wire, and what is said when no call comes about."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidMessage, InvalidStatus, InvalidURI
+from websockets.http11 import Request, Response
+
+from gateway.audio.pcm import decode_s16le, encode_s16le
+from gateway.simulator.caller import Caller, Patience
+from gateway.simulator.client import (
+    CallFailed,
+    CallResult,
+    audio_message,
+    explain_failure,
+    place_call,
+    take_message,
+)
+from tests.simulator.voices import tone, utterance
+
+URL = "ws://127.0.0.1:8765/"
+HASTY = Patience(greeting=0.04, answer=2.0, reply=2.0, pause=0.04, transcript=0.3)
+
+
+def audio_out(call_id: str = "c1") -> str:
+    chunk = base64.b64encode(encode_s16le(tone(0.1))).decode()
+    return json.dumps({"type": "audio_out", "callId": call_id, "chunk": chunk})
+
+
+def test_a_frame_goes_out_as_an_audio_message() -> None:
+    message = json.loads(audio_message("c1", tone(0.02)))
+    assert set(message) == {"type", "callId", "chunk"}
+    assert (decode_s16le(base64.b64decode(message["chunk"])) == tone(0.02)).all()
+
+
+def test_audio_and_transcripts_reach_the_caller() -> None:
+    caller = Caller([])
+    take_message(caller, "c1", audio_out(), 0.0)
+    text = {"type": "transcript", "callId": "c1", "role": "assistant", "text": "hello"}
+    take_message(caller, "c1", json.dumps(text), 0.0)
+    assert caller.greeting.assistant_text == "hello"
+    assert (caller.greeting.audio == tone(0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("not json", "unreadable"),
+        (b"\xff\xfe", "unreadable"),
+        ('{"type":"audio_out","callId":"c1","chunk":"%%%"}', "unreadable"),
+        ('{"type":"ready","callId":"c1"}', "unexpected message"),
+        ('{"type":"transcript","callId":"c1","role":"caller"}', "unexpected message"),
+        (audio_out("another"), "unexpected message"),
+        ('{"type":"error","callId":"c1","code":"bad_json","message":"no"}', "bad_json: no"),
+    ],
+)
+def test_a_message_nobody_can_use_ends_the_call(message: str | bytes, reason: str) -> None:
+    caller = Caller([utterance()])
+    take_message(caller, "c1", message, 0.0)
+    assert caller.done and reason in (caller.failure or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionRefusedError(111, "refused"), "voice-gateway serve"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "voice-gateway serve"),
+        (InvalidURI("x", "no scheme"), "looks like ws://"),
+        (InvalidStatus(Response(503, "", Headers(), b"the gateway is full\n")), "is full"),
+        (InvalidStatus(Response(404, "", Headers())), "no such path"),
+        (InvalidStatus(Response(401, "", Headers())), "credential"),
+        (InvalidStatus(Response(500, "", Headers())), "HTTP status 500"),
+        (InvalidMessage("no HTTP"), "does not speak WebSocket"),
+        (TimeoutError(), "did not answer"),
+        (OSError(113, "No route to host"), "No route to host"),
+    ],
+)
+def test_a_call_that_never_began_is_explained(error: OSError, reason: str) -> None:
+    assert reason in explain_failure(URL, error)
+
+
+class FakeGateway:
+    """Answers the first loud frame of each call as told."""
+
+    def __init__(self, replies: list[str], close_code: int | None = None) -> None:
+        self.inits: list[dict[str, str]] = []
+        self._replies = replies
+        self._close_code = close_code
+
+    async def handle(self, socket: ServerConnection) -> None:
+        answered = False
+        async for text in socket:
+            message = json.loads(text)
+            if message["type"] == "init":
+                self.inits.append(message)
+            elif not answered and decode_s16le(base64.b64decode(message["chunk"])).any():
+                answered = True
+                for reply in self._replies:
+                    await socket.send(reply)
+                if self._close_code:
+                    await socket.close(self._close_code, "because")
+
+
+def call_fake(gateway: FakeGateway) -> CallResult:
+    async def run() -> CallResult:
+        async with serve(gateway.handle, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await place_call(
+                f"ws://127.0.0.1:{port}/",
+                [utterance(speech_s=0.04, tail_s=0.0)],
+                language="ru",
+                call_id="c1",
+                patience=HASTY,
+            )
+
+    return asyncio.run(run())
+
+
+def test_a_call_from_init_to_hanging_up() -> None:
+    transcripts = [
+        json.dumps({"type": "transcript", "callId": "c1", "role": role, "text": role})
+        for role in ("caller", "assistant")
+    ]
+    gateway = FakeGateway([audio_out(), *[audio_out() for _ in range(3)], *transcripts])
+    result = call_fake(gateway)
+    assert gateway.inits == [{"type": "init", "callId": "c1", "languageHint": "ru"}]
+    (turn,) = result.turns
+    assert (turn.caller_text, turn.assistant_text) == ("caller", "assistant")
+    assert turn.audio.size == 4 * tone(0.1).size
+    assert result.greeting is None
+
+
+def test_a_line_the_gateway_closes_is_a_failure_with_its_code() -> None:
+    result = call_fake(FakeGateway([], close_code=1011))
+    assert result.failure == "the gateway closed the call with code 1011 (because)"
+
+
+def test_a_gateway_that_refuses_calls_is_explained() -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(503, "the gateway is full\n")
+
+    async def run() -> None:
+        handle = FakeGateway([]).handle
+        async with serve(handle, "127.0.0.1", 0, process_request=refuse) as server:
+            port = server.sockets[0].getsockname()[1]
+            await place_call(f"ws://127.0.0.1:{port}/", [utterance()])
+
+    with pytest.raises(CallFailed, match="the gateway is full"):
+        asyncio.run(run())

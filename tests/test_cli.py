@@ -1,0 +1,90 @@
+"""The command line: help that teaches, and one clear message for each failure."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app, main
+from gateway.simulator.conversations import load_conversations
+
+COMMANDS = ["serve", "call", "demo", "doctor"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """Exit status of the command line as a shell sees it."""
+    monkeypatch.setattr(sys, "argv", ["voice-gateway", *args])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def a_recording() -> str:
+    return str(load_conversations()[0].lines[0].path)
+
+
+def test_help_names_every_command_and_shows_examples() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert all(command in result.output for command in COMMANDS)
+    assert "voice-gateway demo --once" in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_settings_that_cannot_work_are_told_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GATEWAY_PORT", "abc")
+    monkeypatch.setenv("LOG_FORMAT", "xml")
+    assert run(monkeypatch, "serve") == 2
+    shown = capsys.readouterr().err
+    assert "GATEWAY_PORT" in shown and "LOG_FORMAT" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_call_to_nobody_says_how_to_start_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
+        assert run(monkeypatch, "call", a_recording(), "--url", url) == 1
+    assert "voice-gateway serve" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_wav_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "song.mp3").write_bytes(b"ID3 la la la")
+    assert run(monkeypatch, "call", str(tmp_path / "song.mp3")) == 1
+    assert "not a WAV file" in capsys.readouterr().err
+
+
+def test_an_unknown_language_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(app, ["call", "a.wav", "--language", "fr"])
+    assert result.exit_code == 2
+    assert all(known in result.output for known in ("auto", "en", "ar", "ru"))
+
+
+def test_the_configured_gateway_is_called_where_a_client_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")
+        monkeypatch.setenv("GATEWAY_PORT", port)
+        assert run(monkeypatch, "call", a_recording()) == 1
+    assert f"ws://127.0.0.1:{port}/" in capsys.readouterr().err
