@@ -1,0 +1,149 @@
+"""Speech synthesis with Piper voices, one per language, shared by all calls."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.audio.pcm import Samples, samples_of
+from gateway.engines.bridge import CancelToken, WorkerPool
+from gateway.engines.piper_text import split_speakable
+from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
+from gateway.errors import ModelError, SynthesisError
+
+__all__ = ["PiperSettings", "PiperSynthesizer", "VoiceSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class PiperSettings:
+    """Voices and their common level.
+
+    Attributes:
+        voices: one voice per language (ISO 639-1 code).
+        workers: pieces of speech computed at the same time, each on one thread.
+        level_dbfs: active speech level of every voice, RMS relative to full scale.
+        cache_chars: texts up to this length (greetings, apologies) are kept after synthesis.
+        cache_s: total speech kept, seconds (16 kHz int16: 32 kB each).
+    """
+
+    voices: Mapping[str, VoiceSettings]
+    workers: int = 2
+    level_dbfs: float = -20.0
+    cache_chars: int = 120
+    cache_s: float = 120.0
+
+
+class PiperSynthesizer:
+    """A `Synthesizer` that speaks sentence by sentence, one ahead of the listener."""
+
+    def __init__(
+        self, voices: Mapping[str, Voice], pool: WorkerPool, settings: PiperSettings
+    ) -> None:
+        """Use `load`, which makes the voices and their threads."""
+        self._voices = voices
+        self._pool = pool
+        self._cache_chars = settings.cache_chars
+        self._cache = SpeechCache(samples_of(settings.cache_s))
+
+    @classmethod
+    async def load(cls, settings: PiperSettings) -> PiperSynthesizer:
+        """Load, warm and level every voice in threads.
+
+        Raises:
+            ModelError: a voice cannot be used; one line that says what to do.
+        """
+        if not settings.voices:
+            raise ModelError("no voice is configured; give at least one language a Piper voice")
+        pool = WorkerPool("tts", settings.workers)
+        try:
+            voices = {
+                language: await pool.run(load_voice, language, voice, settings.level_dbfs)
+                for language, voice in settings.voices.items()
+            }
+        except BaseException:
+            await pool.close()
+            raise
+        return cls(voices, pool, settings)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages that have a voice."""
+        return tuple(self._voices)
+
+    async def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+        """Speak a piece of text; see `gateway.engines.base.Synthesizer`.
+
+        Yields:
+            int16, 16 kHz, read-only, never empty; one array per sentence or clause.
+
+        Raises:
+            SynthesisError: the language has no voice, or the voice failed.
+        """
+        voice = self._voices.get(language)
+        if voice is None:
+            raise SynthesisError(
+                f"no voice for language {language!r}; voices: {', '.join(self._voices)}"
+            )
+        known = self._cache.get((text, language))
+        if known is not None:
+            for samples in known:
+                yield samples
+            return
+        spoken = []
+        async with aclosing(self._pool.iterate(partial(_speak, voice, text))) as pieces:
+            async for samples in pieces:
+                spoken.append(samples)
+                yield samples
+        if len(text) <= self._cache_chars:
+            self._cache.put((text, language), spoken)
+
+    async def close(self) -> None:
+        """Finish the pieces in work, then end the threads."""
+        await self._pool.close()
+
+
+class SpeechCache:
+    """Speech of recent texts, bounded by its total length; the least recently used goes first."""
+
+    def __init__(self, max_samples: int) -> None:
+        self._max_samples = max_samples
+        self._speech: OrderedDict[tuple[str, str], tuple[Samples, ...]] = OrderedDict()
+        self._samples = 0
+
+    def __len__(self) -> int:
+        return len(self._speech)
+
+    def get(self, key: tuple[str, str]) -> tuple[Samples, ...] | None:
+        """Speech of (text, language), or None."""
+        speech = self._speech.get(key)
+        if speech is not None:
+            self._speech.move_to_end(key)
+        return speech
+
+    def put(self, key: tuple[str, str], speech: Sequence[Samples]) -> None:
+        """Keep speech, dropping older entries until the bound holds."""
+        self._forget(key)
+        self._speech[key] = tuple(speech)
+        self._samples += _length(speech)
+        while self._samples > self._max_samples:
+            self._forget(next(iter(self._speech)))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._samples -= _length(self._speech.pop(key, ()))
+
+
+def _length(speech: Sequence[Samples]) -> int:
+    return sum(map(len, speech))
+
+
+def _speak(voice: Voice, text: str, token: CancelToken) -> Iterator[Samples]:
+    for piece in split_speakable(text):
+        if token.cancelled:
+            return
+        samples = voice.speak(piece)
+        samples.setflags(write=False)  # the cache hands one array to many calls
+        if len(samples):
+            yield samples

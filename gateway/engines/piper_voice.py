@@ -1,0 +1,194 @@
+"""One Piper voice in memory: loading, checks, level, and speaking one piece of text."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from onnxruntime.capi import (  # type: ignore[import-untyped]
+    onnxruntime_pybind11_state as onnx_errors,
+)
+from piper import AudioChunk, PiperVoice, SynthesisConfig
+from piper.config import PhonemeType, PiperConfig
+from piper.tashkeel import TASHKEEL_DIR, TashkeelDiacritizer, TashkeelError
+
+from gateway.audio.pcm import SAMPLE_RATE, Samples
+from gateway.audio.resample import resample
+from gateway.engines.piper_shape import active_rms, gain_to, shape_piece, to_int16
+from gateway.engines.piper_text import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, Piece
+from gateway.errors import ModelError, SynthesisError
+
+logger = logging.getLogger(__name__)
+
+ONNX_ERRORS = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+)
+"""onnxruntime's exceptions share no base class of their own."""
+
+_SAMPLE_TEXTS = {
+    "en": "Good morning, how may I help you today? One moment, please.",
+    "ar": "صباح الخير، كيف يمكنني مساعدتك اليوم؟ لحظة من فضلك.",
+    "ru": "Доброе утро, чем я могу вам помочь? Одну минуту, пожалуйста.",
+}
+_DIGITS = "1 2 3 4 5 6 7 8 9 10."
+"""Sample text for any other language: every espeak voice can count."""
+
+_ESPEAK_NAMES = {"zh": ("cmn", "yue"), "no": ("nb", "nn")}
+"""Languages whose espeak voice is not called by their ISO 639-1 code."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSettings:
+    """Which voice speaks a language, and how.
+
+    Attributes:
+        path: the .onnx file; its configuration stands beside it as .onnx.json.
+        speaker_id: speaker of a voice with several, or None for its default.
+        length_scale: pace; 1.2 is slower by a fifth. None for the voice's own.
+    """
+
+    path: Path
+    speaker_id: int | None = None
+    length_scale: float | None = None
+
+
+class Voice:
+    """A loaded voice. Several threads may speak with it at the same time."""
+
+    def __init__(self, language: str, piper: PiperVoice, settings: VoiceSettings) -> None:
+        """Use `load_voice`, which also warms the voice and measures its level."""
+        self._language = language
+        self._piper = piper
+        self._config = SynthesisConfig(
+            speaker_id=settings.speaker_id,
+            length_scale=settings.length_scale,
+            normalize_audio=False,
+        )
+        self._gain = 1.0
+
+    def level(self, level_dbfs: float) -> None:
+        """Speak a sample text once, which warms the voice, and fix the gain for good.
+
+        One gain per voice, not per piece: the same voice stays equally loud within a call.
+        """
+        text = _SAMPLE_TEXTS.get(self._language, _DIGITS)
+        rms = active_rms(self.speak(Piece(text, SENTENCE_PAUSE_S)))
+        if rms == 0.0:
+            logger.warning("the voice for %r said nothing of its sample text", self._language)
+        self._gain = gain_to(level_dbfs, rms)
+
+    def speak(self, piece: Piece) -> Samples:
+        """Speak one piece at the voice's level, beginning and ending in silence.
+
+        Piper can also tell when each phoneme sounds (``include_alignments=True`` gives
+        ``chunk.phoneme_alignments`` where the model has a durations output). That would be added
+        here, as an optional second value beside the samples.
+
+        Returns:
+            int16, 16 kHz; empty when the voice has no sound for the text.
+
+        Raises:
+            SynthesisError: the voice failed.
+        """
+        try:
+            chunks = list(self._piper.synthesize(piece.text, self._config))
+        except (*ONNX_ERRORS, TashkeelError, RuntimeError, ValueError, KeyError) as error:
+            raise SynthesisError(f"the voice for {self._language!r} failed: {error}") from error
+        # espeak-ng sees sentence ends within a piece too, mostly at abbreviations.
+        pauses = [CLAUSE_PAUSE_S] * (len(chunks) - 1) + [piece.pause_s]
+        spoken = [
+            shape_piece(self._at_gateway_rate(chunk), pause_s)
+            for chunk, pause_s in zip(chunks, pauses, strict=False)
+        ]
+        return np.concatenate(spoken) if spoken else np.zeros(0, np.int16)
+
+    def _at_gateway_rate(self, chunk: AudioChunk) -> Samples:
+        audio = to_int16(chunk.audio_float_array.reshape(-1), self._gain)
+        return resample(audio, chunk.sample_rate, SAMPLE_RATE)
+
+
+def load_voice(language: str, settings: VoiceSettings, level_dbfs: float) -> Voice:
+    """Load a voice, check that it speaks the language, warm and level it.
+
+    Raises:
+        ModelError: the files cannot serve; one line that says what to do.
+    """
+    path = settings.path
+    config = _read_config(path)
+    _check_language(language, path, config)
+    _check_speaker(path, config, settings.speaker_id)
+    try:
+        piper = PiperVoice(session=_session(path), config=config)
+        if config.espeak_voice == "ar":
+            piper.tashkeel_diacritizier = _diacritizer()
+        voice = Voice(language, piper, settings)
+        voice.level(level_dbfs)
+    except (*ONNX_ERRORS, SynthesisError) as error:
+        raise ModelError(
+            f"voice {path} is damaged or not a Piper voice ({error}); download it again"
+        ) from error
+    return voice
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    """A session of one thread: parallelism comes from many calls, not within one."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _diacritizer() -> TashkeelDiacritizer:
+    """Piper adds vowel marks to Arabic text with this model; built now, not on the first call."""
+    diacritizer = TashkeelDiacritizer()
+    diacritizer.session = _session(TASHKEEL_DIR / "model.onnx")
+    return diacritizer
+
+
+def _read_config(path: Path) -> PiperConfig:
+    config_path = path.with_name(path.name + ".json")
+    for file in (path, config_path):
+        if not file.is_file():
+            raise ModelError(
+                f"voice file {file} does not exist; a voice is an .onnx file with its .onnx.json "
+                "beside it: download both or correct the path"
+            )
+    try:
+        content: dict[str, Any] = json.loads(config_path.read_bytes())
+        return PiperConfig.from_dict(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{config_path} is not a Piper voice configuration ({error!r}); download it again"
+        ) from error
+
+
+def _check_language(language: str, path: Path, config: PiperConfig) -> None:
+    if config.phoneme_type is not PhonemeType.ESPEAK:
+        return
+    spoken = config.espeak_voice.rsplit("/", 1)[-1].split("-")[0]
+    if spoken not in (language, *_ESPEAK_NAMES.get(language, ())):
+        raise ModelError(
+            f"voice {path} speaks {spoken!r} (espeak voice {config.espeak_voice!r}) but is "
+            f"configured for {language!r}; choose a voice of that language"
+        )
+
+
+def _check_speaker(path: Path, config: PiperConfig, speaker_id: int | None) -> None:
+    if speaker_id is not None and not 0 <= speaker_id < config.num_speakers:
+        raise ModelError(
+            f"voice {path} has speakers 0 to {config.num_speakers - 1}, got speaker {speaker_id}; "
+            "choose one of them"
+        )
