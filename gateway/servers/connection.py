@@ -165,6 +165,7 @@ class CallConnection:
             transport = OutboxTransport(call_id, self._protocol, self._outbox)
             running = self._call_factory(call_id, transport)
             task = self._tasks.create_task(self._carry(call_id, running), name=f"call {call_id}")
+            task.add_done_callback(lambda _: self._carried(call_id))
             self._calls[call_id] = _Call(running, task, asyncio.get_running_loop().time())
             logger.info("call opened, %d running", self._registry.active)
             return True
@@ -172,17 +173,18 @@ class CallConnection:
         return False
 
     async def _carry(self, call_id: str, running: RunningCall) -> None:
-        """The task of one call: run it to its end, then take it off the socket."""
-        try:
-            with self._contained(call_id):
-                await running.run()
-        finally:
-            self._registry.close(call_id)
-            if self._calls.pop(call_id, None) is not None:
-                self._protocol.call_ended(call_id)
-                if not self._calls:
-                    self._close_last()
-            logger.info("call closed, %d running", self._registry.active)
+        """The task of one call."""
+        with self._contained(call_id):
+            await running.run()
+
+    def _carried(self, call_id: str) -> None:
+        """The task of a call is done; also when it was cancelled before its first step."""
+        self._registry.close(call_id)
+        if self._calls.pop(call_id, None) is not None:
+            self._protocol.call_ended(call_id)
+            if not self._calls:
+                self._close_last()
+        logger.info("call closed, %d running", self._registry.active)
 
     def _end(self, call_id: str, reason: str) -> None:
         """Tell a call that it is over; one that does not end in time is cancelled."""

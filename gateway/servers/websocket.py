@@ -118,7 +118,7 @@ class WebSocketServer:
             async with asyncio.timeout(timeout_s):
                 await self._all_closed.wait()
         except TimeoutError:
-            logger.warning("drain limit of %g s passed, closing what is left", timeout_s)
+            logger.info("%d connections left after %g s", len(self._connections), timeout_s)
         for connection in list(self._connections):
             connection.close(1001, "the gateway is shutting down")
         await self._all_closed.wait()

@@ -1,0 +1,199 @@
+"""What a connection may not do: come when full, stay silent, take a used call id."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from gateway.errors import ConfigError
+from gateway.servers.connection import EdgeLimits
+from gateway.servers.http import Readiness
+from gateway.servers.websocket import WebSocketServer
+from tests.servers.harness import (
+    FRAME,
+    Bench,
+    FakeCall,
+    audio,
+    close_code,
+    echo_works,
+    error_code,
+    init,
+    message,
+    run,
+    serving,
+)
+
+
+async def refused(bench: Bench, path: str = "/call") -> tuple[int, str]:
+    """Status and text of an upgrade that is turned down."""
+    with pytest.raises(InvalidStatus) as info:
+        async with bench.connect(path):
+            pass
+    response = info.value.response
+    return response.status_code, bytes(response.body or b"").decode().strip()
+
+
+async def get(bench: Bench, request: str) -> str:
+    """The whole answer to a plain HTTP request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.server.port)
+    writer.write(f"{request}\r\nHost: x\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def test_pages_tell_health_and_readiness() -> None:
+    async def test() -> None:
+        readiness = Readiness("stt")
+        async with serving(readiness=readiness) as bench:
+            assert (await get(bench, "GET /healthz HTTP/1.1")).endswith("\r\n\r\nok\n")
+            answer = await get(bench, "GET /readyz HTTP/1.1")
+            assert answer.startswith("HTTP/1.1 503 ")
+            assert '"ready": false' in answer and '"stt": false' in answer
+            readiness.mark("stt")
+            answer = await get(bench, "GET /readyz HTTP/1.1")
+            assert answer.startswith("HTTP/1.1 200 ") and '"max_calls": 10' in answer
+
+    run(test)
+
+
+def test_a_gateway_that_is_not_ready_refuses_before_the_upgrade() -> None:
+    async def test() -> None:
+        readiness = Readiness("stt", "llm")
+        readiness.mark("stt")
+        async with serving(readiness=readiness) as bench:
+            text = "the gateway is not ready, waiting for: llm"
+            assert await refused(bench) == (503, text)
+
+    run(test)
+
+
+def test_an_unknown_path_is_told_the_known_ones() -> None:
+    async def test() -> None:
+        async with serving() as bench:
+            status, text = await refused(bench, "/wrong")
+            assert status == 404
+            assert "WebSocket: / /call" in text and "HTTP: /healthz /readyz" in text
+
+    run(test)
+
+
+def test_a_full_gateway_refuses_before_the_upgrade_and_takes_the_next_when_free() -> None:
+    async def test() -> None:
+        async with serving(max_calls=2) as bench:
+            async with bench.connect() as first, bench.connect():
+                text = "all 2 calls of the gateway are in use; try again later"
+                assert await refused(bench) == (503, text)
+                await first.send(init("a"))
+                await echo_works(first, "a")
+                assert (await refused(bench))[0] == 503
+                assert (bench.registry.active, bench.registry.reserved) == (1, 1)
+            await bench.closed()
+            async with bench.connect() as ws:
+                await ws.send(init())
+                await echo_works(ws)
+
+    run(test)
+
+
+def test_a_request_that_does_not_upgrade_holds_no_place() -> None:
+    async def test() -> None:
+        async with serving(max_calls=1) as bench:
+            assert " 426 " in (await get(bench, "GET /call HTTP/1.1")).splitlines()[0]
+            assert " 503 " not in (await get(bench, "GET /healthz HTTP/1.1")).splitlines()[0]
+            async with bench.connect() as ws:
+                await ws.send(init())
+                await echo_works(ws)
+
+    run(test)
+
+
+def test_a_further_call_on_a_socket_is_refused_when_full_and_the_first_goes_on() -> None:
+    async def test() -> None:
+        async with serving(max_calls=1) as bench, bench.connect() as ws:
+            await ws.send(init("a"))
+            await ws.send(init("b"))
+            received = await message(ws)
+            assert (received["code"], received["callId"]) == ("capacity", "b")
+            await echo_works(ws, "a")
+
+    run(test)
+
+
+def test_a_call_id_in_use_on_another_socket_closes_the_socket_that_has_no_other_call() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws, bench.connect() as second:
+            await ws.send(init("a"))
+            await echo_works(ws, "a")
+            await second.send(init("a"))
+            assert await error_code(second) == "duplicate_call"
+            assert await close_code(second) == 4409
+            await echo_works(ws, "a")
+
+    run(test)
+
+
+def test_a_call_id_in_use_does_not_end_the_other_calls_of_its_socket() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws, bench.connect() as second:
+            await ws.send(init("a"))
+            await echo_works(ws, "a")
+            await second.send(init("b"))
+            await second.send(init("a"))
+            assert await error_code(second) == "duplicate_call"
+            await echo_works(second, "b")
+            await echo_works(ws, "a")
+
+    run(test)
+
+
+def test_a_socket_without_init_is_closed() -> None:
+    async def test() -> None:
+        limits = EdgeLimits(init_timeout_s=0.01)
+        async with serving(limits=limits) as bench, bench.connect() as ws:
+            assert await close_code(ws) == 4408
+
+    run(test)
+
+
+def test_a_silent_call_is_ended() -> None:
+    async def test() -> None:
+        limits = EdgeLimits(idle_timeout_s=0.01)
+        async with serving(limits=limits) as bench, bench.connect() as ws:
+            await ws.send(init())
+            assert await error_code(ws) == "idle_timeout"
+            assert await close_code(ws) == 1000
+            assert bench.calls["c1"].end == "idle_timeout"
+
+    run(test)
+
+
+def test_a_silent_call_leaves_the_talking_call_on_its_socket() -> None:
+    async def test() -> None:
+        limits = EdgeLimits(idle_timeout_s=0.3)
+        async with serving(limits=limits) as bench, bench.connect() as ws:
+            await ws.send(init("silent"))
+            await ws.send(init("talking"))
+            heard = {"type": "audio_out"}
+            while heard["type"] == "audio_out":
+                await ws.send(audio("talking", FRAME[:1]))
+                heard = await message(ws)
+            assert (heard["code"], heard["callId"]) == ("idle_timeout", "silent")
+            await bench.calls["silent"].returned.wait()
+            assert bench.calls["talking"].end is None
+
+    run(test)
+
+
+def test_a_port_that_is_taken_is_a_configuration_error_with_advice() -> None:
+    async def test() -> None:
+        async with serving() as bench:
+            port = bench.server.port
+            second = WebSocketServer(FakeCall, bench.registry, port=port)
+            with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: the port is taken.*PORT"):
+                await second.start()
+
+    run(test)
