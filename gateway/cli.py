@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import sys
 from enum import StrEnum
@@ -231,11 +230,3 @@ def main() -> None:
     except GatewayError as error:
         _complain(str(error))
         sys.exit(EXIT_FAILURE)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        _complain(
-            f"{error.strerror}. Another program has the port: stop it, or choose another one, for "
-            "example GATEWAY_PORT=8766"
-        )
-        sys.exit(EXIT_CONFIG)
