@@ -1,0 +1,77 @@
+"""Admission: how many calls, and which ids."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.calls.registry import CallRegistry
+from gateway.errors import CapacityError, ProtocolError
+
+
+def test_a_place_counts_as_a_call_until_the_first_call_takes_it() -> None:
+    registry = CallRegistry(2)
+    place = registry.admit()
+    assert (registry.active, registry.reserved, registry.free) == (0, 1, 1)
+    registry.open("a", place)
+    assert (registry.active, registry.reserved, registry.free) == (1, 0, 1)
+    registry.close("a")
+    assert (registry.active, registry.reserved, registry.free) == (0, 0, 2)
+
+
+def test_a_place_is_given_back_once() -> None:
+    registry = CallRegistry(2)
+    place = registry.admit()
+    place.release()
+    place.release()
+    assert registry.reserved == 0
+
+
+def test_releasing_a_place_that_a_call_took_does_nothing() -> None:
+    registry = CallRegistry(1)
+    place = registry.admit()
+    registry.open("a", place)
+    place.release()
+    assert (registry.active, registry.reserved, registry.free) == (1, 0, 0)
+
+
+def test_a_full_registry_admits_no_socket_and_no_further_call() -> None:
+    registry = CallRegistry(2)
+    place = registry.admit()
+    registry.open("a")
+    with pytest.raises(CapacityError, match="all 2 calls of the gateway are in use"):
+        registry.admit()
+    with pytest.raises(ProtocolError) as refused:
+        registry.open("b")
+    assert (refused.value.code, refused.value.call_id) == ("capacity", "b")
+    registry.open("c", place)
+    assert registry.active == 2
+
+
+def test_a_running_call_id_is_refused_and_the_place_is_kept() -> None:
+    registry = CallRegistry(3)
+    registry.open("a")
+    place = registry.admit()
+    with pytest.raises(ProtocolError) as refused:
+        registry.open("a", place)
+    assert (refused.value.code, refused.value.call_id) == ("duplicate_call", "a")
+    assert (registry.active, registry.reserved) == (1, 1)
+
+
+def test_a_closed_call_id_may_be_used_again() -> None:
+    registry = CallRegistry(1)
+    registry.open("a")
+    registry.close("a")
+    registry.close("a")
+    registry.open("a")
+    assert registry.active == 1
+
+
+def test_a_draining_registry_refuses_even_reserved_places() -> None:
+    registry = CallRegistry(5)
+    place = registry.admit()
+    registry.start_drain()
+    assert registry.draining
+    with pytest.raises(CapacityError, match="shutting down"):
+        registry.admit()
+    with pytest.raises(ProtocolError, match="shutting down"):
+        registry.open("a", place)

@@ -1,0 +1,190 @@
+"""Settings: defaults, .env.example, every problem at once, and what model names stand for."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.settings import Settings, load_settings
+
+PROJECT = Path(__file__).parent.parent
+EXAMPLE = PROJECT / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+
+
+def problems(env_file: Path | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as info:
+        load_settings(env_file)
+    return [line.strip() for line in str(info.value).splitlines()[1:]]
+
+
+def test_the_example_lists_exactly_the_settings() -> None:
+    names = re.findall(r"^([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(names) == sorted(field.upper() for field in Settings.model_fields)
+
+
+def test_the_example_shows_the_defaults() -> None:
+    assert load_settings(EXAMPLE) == load_settings(None)
+
+
+def test_every_setting_of_the_example_is_explained() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    explained = {"GATEWAY_PORT"}
+    for before, line in zip(lines, lines[1:], strict=False):
+        name = line.partition("=")[0]
+        if re.match(r"^[A-Z_]+=", line) and name not in explained:
+            assert before.startswith("# ") and not before.startswith("# ---"), name
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("GATEWAY_PORT=1111\nGATEWAY_MAX_CALLS=7\nLOG_LEVEL=debug\n")
+    monkeypatch.setenv("GATEWAY_PORT", "2222")
+    settings = load_settings(env_file)
+    assert (settings.gateway_port, settings.gateway_max_calls) == (2222, 7)
+    assert settings.log_level == "DEBUG"
+
+
+def test_a_missing_file_and_empty_variables_mean_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "")
+    assert load_settings(tmp_path / "none").gateway_port == 8765
+
+
+def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "GATEWAY_PORT": "abc",
+        "GATEWAY_MAX_CALLS": "0",
+        "GATEWAY_LANGUAGES": "en,fr",
+        "STT_DEVICE": "tpu",
+        "TURN_PAUSE_MS": "300",
+        "TURN_END_MS": "250",
+        "PLAYOUT_LEAD_MS": "500",
+        "BUSINESS_PROFILE": "/no/such.toml",
+        "LOG_LEVEL": "loud",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    assert problems() == [
+        "GATEWAY_PORT='abc': expected a valid integer",
+        "GATEWAY_MAX_CALLS='0': expected greater than or equal to 1",
+        "GATEWAY_LANGUAGES='en,fr': expected different codes out of en,ar,ru, separated by commas",
+        "STT_DEVICE='tpu': expected 'auto', 'cpu' or 'cuda'",
+        "BUSINESS_PROFILE='/no/such.toml': expected the path of an existing TOML file, or nothing",
+        "TURN_END_MS='250': expected at least TURN_PAUSE_MS (300)",
+        "PLAYOUT_LEAD_MS='500': expected less than or equal to 200",
+        "LOG_LEVEL='LOUD': expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
+    ]
+
+
+def test_the_default_language_must_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LANGUAGES", " ar, ru ")
+    assert problems() == [
+        "GATEWAY_DEFAULT_LANGUAGE='en': expected one of GATEWAY_LANGUAGES (ar,ru)"
+    ]
+    monkeypatch.setenv("GATEWAY_DEFAULT_LANGUAGE", "ru")
+    assert load_settings(None).languages == ("ar", "ru")
+
+
+def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-verysecret")
+    settings = load_settings(None)
+    assert settings.openai_api_key.get_secret_value() == "sk-verysecret"
+    assert "verysecret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+    monkeypatch.setenv("GATEWAY_PORT", "abc")
+    with pytest.raises(ConfigError) as info:
+        load_settings(None)
+    assert "verysecret" not in str(info.value) and info.value.__cause__ is None
+
+
+def test_an_unknown_variable_of_the_file_is_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("GATEWAY_PROT=1\nSTT_COLOUR=red\nHOME_TOWN=Dubai\nLLM_MODEL=x\n")
+    with caplog.at_level(logging.WARNING):
+        load_settings(env_file)
+    first, second = caplog.messages
+    assert "GATEWAY_PROT is no setting, did you mean GATEWAY_PORT?" in first
+    assert "STT_COLOUR is no setting" in second
+
+
+def test_a_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes(b"GATEWAY_HOST=\xff\xfe\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_settings(env_file)
+
+
+def test_starter_stands_for_the_models_that_come_along(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, models_dir=tmp_path)  # type: ignore[call-arg]
+    starter = tmp_path / "starter"
+    assert settings.stt_path == starter / "stt"
+    assert settings.llm_path == starter / "llm" / "model.gguf"
+    assert settings.voice_paths == {
+        code: starter / "tts" / f"{code}.onnx" for code in ("en", "ar", "ru")
+    }
+
+
+def test_the_models_of_the_project_are_found_from_any_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(None).models.root == PROJECT / "models"
+
+
+def test_names_are_looked_up_and_paths_are_taken_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nested = tmp_path / "llm" / "qwen" / "qwen-q4.gguf"
+    nested.parent.mkdir(parents=True)
+    nested.touch()
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("STT_MODEL", "small")
+    monkeypatch.setenv("TTS_VOICE", "en=amy,ar=/voices/kareem.onnx,ru=starter")
+    for name, path in {
+        "qwen": nested,
+        "other": tmp_path / "llm" / "other.gguf",
+        "other.gguf": tmp_path / "llm" / "other.gguf",
+        "./mine.gguf": Path("mine.gguf"),
+        "~/mine.gguf": Path.home() / "mine.gguf",
+    }.items():
+        monkeypatch.setenv("LLM_MODEL", name)
+        assert load_settings(None).llm_path == path
+    settings = load_settings(None)
+    assert settings.stt_path == tmp_path / "stt" / "small"
+    assert settings.voice_paths == {
+        "en": tmp_path / "tts" / "amy.onnx",
+        "ar": Path("/voices/kareem.onnx"),
+        "ru": tmp_path / "starter" / "tts" / "ru.onnx",
+    }
+
+
+def test_one_voice_serves_every_language_and_a_list_must_name_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TTS_VOICE", "/v/one.onnx")
+    assert set(load_settings(None).voice_paths.values()) == {Path("/v/one.onnx")}
+    monkeypatch.setenv("TTS_VOICE", "en=a,ar=")
+    assert problems() == [
+        "TTS_VOICE='en=a,ar=': expected one voice, or one for each language: en=…,ar=…,ru=…"
+    ]
+
+
+def test_the_default_compute_type_depends_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(None)
+    assert (settings.compute_type("cpu"), settings.compute_type("cuda")) == ("int8", "float16")
+    monkeypatch.setenv("STT_COMPUTE_TYPE", "float32")
+    assert load_settings(None).compute_type("cpu") == "float32"
