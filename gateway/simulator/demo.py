@@ -15,6 +15,7 @@ from gateway.engines.base import TranscribeRequest
 from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
 from gateway.settings import Settings
 from gateway.simulator.accuracy import WordErrors, count_word_errors
+from gateway.simulator.caller import Patience
 from gateway.simulator.client import CallResult, place_call
 from gateway.simulator.conversations import Conversation
 from gateway.simulator.recording import save_stereo
@@ -65,6 +66,7 @@ class Demo:
         turns: filled by the gateway while the calls run.
         listen: recogniser for the round trip.
         save_dir: folder for ``<language>.wav``, caller left, assistant right.
+        patience: how long the callers wait.
     """
 
     url: str
@@ -72,6 +74,7 @@ class Demo:
     listen: Listen
     save_dir: Path
     console: Console
+    patience: Patience | None = None
 
     async def run(self, conversations: Sequence[Conversation]) -> bool:
         """Place the calls and print them; True when every turn was heard, understood, answered."""
@@ -94,7 +97,11 @@ class Demo:
         self.console.print()
         self.console.rule(f"a call in {language}", style="dim")
         result = await place_call(
-            self.url, conversation.recordings(), language=language, call_id=f"demo-{language}"
+            self.url,
+            conversation.recordings(),
+            language=language,
+            call_id=f"demo-{language}",
+            patience=self.patience,
         )
         path = self.save_dir / f"{language}.wav"
         save_stereo(path, result.caller_track, result.assistant_track)

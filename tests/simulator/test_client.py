@@ -12,7 +12,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidMessage, InvalidStatus, InvalidURI
 from websockets.http11 import Request, Response
 
-from gateway.audio.pcm import decode_s16le, encode_s16le
+from gateway.audio.pcm import decode_s16le
 from gateway.simulator.caller import Caller, Patience
 from gateway.simulator.client import (
     CallFailed,
@@ -22,15 +22,11 @@ from gateway.simulator.client import (
     place_call,
     take_message,
 )
+from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
 from tests.simulator.voices import tone, utterance
 
 URL = "ws://127.0.0.1:8765/"
 HASTY = Patience(greeting=0.04, answer=2.0, reply=2.0, pause=0.04, transcript=0.3)
-
-
-def audio_out(call_id: str = "c1") -> str:
-    chunk = base64.b64encode(encode_s16le(tone(0.1))).decode()
-    return json.dumps({"type": "audio_out", "callId": call_id, "chunk": chunk})
 
 
 def test_a_frame_goes_out_as_an_audio_message() -> None:
@@ -42,8 +38,7 @@ def test_a_frame_goes_out_as_an_audio_message() -> None:
 def test_audio_and_transcripts_reach_the_caller() -> None:
     caller = Caller([])
     take_message(caller, "c1", audio_out(), 0.0)
-    text = {"type": "transcript", "callId": "c1", "role": "assistant", "text": "hello"}
-    take_message(caller, "c1", json.dumps(text), 0.0)
+    take_message(caller, "c1", transcript("assistant", "hello"), 0.0)
     assert caller.greeting.assistant_text == "hello"
     assert (caller.greeting.audio == tone(0.1)).all()
 
@@ -85,28 +80,6 @@ def test_a_call_that_never_began_is_explained(error: OSError, reason: str) -> No
     assert reason in explain_failure(URL, error)
 
 
-class FakeGateway:
-    """Answers the first loud frame of each call as told."""
-
-    def __init__(self, replies: list[str], close_code: int | None = None) -> None:
-        self.inits: list[dict[str, str]] = []
-        self._replies = replies
-        self._close_code = close_code
-
-    async def handle(self, socket: ServerConnection) -> None:
-        answered = False
-        async for text in socket:
-            message = json.loads(text)
-            if message["type"] == "init":
-                self.inits.append(message)
-            elif not answered and decode_s16le(base64.b64decode(message["chunk"])).any():
-                answered = True
-                for reply in self._replies:
-                    await socket.send(reply)
-                if self._close_code:
-                    await socket.close(self._close_code, "because")
-
-
 def call_fake(gateway: FakeGateway) -> CallResult:
     async def run() -> CallResult:
         async with serve(gateway.handle, "127.0.0.1", 0) as server:
@@ -123,15 +96,12 @@ def call_fake(gateway: FakeGateway) -> CallResult:
 
 
 def test_a_call_from_init_to_hanging_up() -> None:
-    transcripts = [
-        json.dumps({"type": "transcript", "callId": "c1", "role": role, "text": role})
-        for role in ("caller", "assistant")
-    ]
-    gateway = FakeGateway([audio_out(), *[audio_out() for _ in range(3)], *transcripts])
+    transcripts = [transcript("caller", "hello there"), transcript("assistant", "good day")]
+    gateway = FakeGateway([*[audio_out()] * 4, *transcripts])
     result = call_fake(gateway)
     assert gateway.inits == [{"type": "init", "callId": "c1", "languageHint": "ru"}]
     (turn,) = result.turns
-    assert (turn.caller_text, turn.assistant_text) == ("caller", "assistant")
+    assert (turn.caller_text, turn.assistant_text) == ("hello there", "good day")
     assert turn.audio.size == 4 * tone(0.1).size
     assert result.greeting is None
 

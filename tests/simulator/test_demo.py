@@ -1,0 +1,74 @@
+"""The demo's calls, against a gateway that answers as told."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+from rich.console import Console
+from websockets.asyncio.server import serve
+
+from gateway.audio.pcm import Samples
+from gateway.calls.records import TurnRecord
+from gateway.simulator.caller import Patience
+from gateway.simulator.conversations import Conversation, Line
+from gateway.simulator.demo import Demo, TurnLog
+from gateway.simulator.recording import save_stereo
+from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
+from tests.simulator.voices import tone
+
+HASTY = Patience(greeting=0.04, answer=0.5, reply=2.0, pause=0.04, transcript=0.3)
+
+
+def record(turn: int, heard: str) -> TurnRecord:
+    return TurnRecord("demo-en", turn, "en", heard, "good day", False, False, None, None)
+
+
+def run_demo(folder: Path, understood: str | None) -> tuple[bool, str]:
+    """Whether the demo went well, and what it printed, for what the gateway understood."""
+    save_stereo(folder / "hello.wav", tone(0.1), tone(0.1))
+    conversation = Conversation("en", "", 0, (Line(folder / "hello.wav", "hello there"),))
+    replies = [audio_out("demo-en"), transcript("assistant", "good day", "demo-en")]
+    if understood is not None:
+        replies.insert(0, transcript("caller", understood, "demo-en"))
+    out = io.StringIO()
+
+    async def listen(samples: Samples, language: str) -> str:
+        return "good day" if samples.size else ""
+
+    async def run() -> bool:
+        async with serve(FakeGateway(replies).handle, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            console = Console(file=out, width=120)
+            demo = Demo(url, TurnLog(), listen, folder / "calls", console, HASTY)
+            return await demo.run([conversation])
+
+    return asyncio.run(run()), out.getvalue()
+
+
+def test_a_call_that_was_understood_and_answered_went_well(tmp_path: Path) -> None:
+    went_well, printed = run_demo(tmp_path, "Hello there.")
+    assert went_well
+    assert "0.0% of 2" in printed and "ok" in printed
+    assert (tmp_path / "calls" / "en.wav").is_file()
+
+
+def test_a_call_that_was_misunderstood_did_not_go_well(tmp_path: Path) -> None:
+    went_well, printed = run_demo(tmp_path, "Yellow hair.")
+    assert not went_well
+    assert "not understood: word error rate 100%" in printed
+
+
+def test_a_call_that_was_not_heard_did_not_go_well(tmp_path: Path) -> None:
+    went_well, printed = run_demo(tmp_path, None)
+    assert not went_well
+    assert "hello.wav: not heard" in printed
+
+
+def test_the_last_record_of_a_turn_counts() -> None:
+    turns = TurnLog()
+    for heard in ("hel", "hello"):
+        turns.add(record(1, heard))
+    assert turns.of_call("demo-en")[1].caller_text == "hello"
+    assert turns.of_call("nobody") == {}

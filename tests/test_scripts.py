@@ -1,0 +1,92 @@
+"""The set-up scripts: what they say when something is missing, and that they install only once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+BASH = shutil.which("bash") or "/bin/bash"
+
+
+def run_setup(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run shell code after the set-up functions, in a folder, in an environment of its own."""
+    script = f"set -euo pipefail; . {shlex.quote(str(SCRIPTS / 'setup_env.sh'))}; {code}"
+    return subprocess.run(
+        [BASH, "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def write_program(path: Path, body: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{BASH}\n{body}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["run.sh", "test.sh", "setup_env.sh"])
+def test_a_script_is_valid_shell(name: str) -> None:
+    subprocess.run([BASH, "-n", SCRIPTS / name], check=True)
+
+
+def test_a_missing_compiler_is_told_with_what_to_install(tmp_path: Path) -> None:
+    done = run_setup("require_compiler", tmp_path, PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "build-essential" in done.stderr and "xcode-select" in done.stderr
+
+
+def test_a_compiler_named_with_options_counts(tmp_path: Path) -> None:
+    for name in ("my-cc", "my-cxx"):
+        write_program(tmp_path / name, "exit 0")
+    path = str(tmp_path)
+    done = run_setup("require_compiler", tmp_path, PATH=path, CC="my-cc -m64", CXX="my-cxx")
+    assert done.returncode == 0
+
+
+def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    write_program(tmp_path / "python3", "exit 1")
+    done = run_setup("find_python", tmp_path, PATH=str(tmp_path))
+    assert done.returncode == 1 and "3.11 or newer is needed" in done.stderr
+    done = run_setup("find_python", tmp_path, PATH=str(tmp_path), PYTHON="python3")
+    assert done.returncode == 1 and "PYTHON=python3 is not" in done.stderr
+
+
+def test_the_newest_python_on_the_path_is_taken(tmp_path: Path) -> None:
+    for name in ("python3", "python3.12"):
+        write_program(tmp_path / name, "exit 0")
+    assert run_setup("find_python", tmp_path, PATH=str(tmp_path)).stdout.strip() == "python3.12"
+
+
+def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> None:
+    # A stand-in for the environment's Python: new enough, counts installations, hashes the project.
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *"pip install"*) echo "$*" >>installs;; *hashlib*) cat pyproject.toml;; esac',
+    )
+    (tmp_path / "pyproject.toml").write_text("one\n")
+    path = os.environ["PATH"]
+
+    def installs(*extras: str) -> int:
+        for extra in extras:
+            assert run_setup(f"set_up_environment {extra}", tmp_path, PATH=path).returncode == 0
+        return len((tmp_path / "installs").read_text().splitlines())
+
+    assert installs("", "") == 1
+    assert installs("dev", "dev") == 2
+    assert (tmp_path / "installs").read_text().splitlines()[1].endswith("-e .[dev]")
+    (tmp_path / "pyproject.toml").write_text("two\n")
+    assert installs("", "") == 3
+
+
+def test_a_failed_installation_is_tried_again(tmp_path: Path) -> None:
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *"pip install"*) exit 1;; *hashlib*) echo same;; esac',
+    )
+    for _ in range(2):
+        done = run_setup("set_up_environment", tmp_path, PATH=os.environ["PATH"])
+        assert done.returncode == 1 and "installation failed" in done.stderr
