@@ -102,7 +102,7 @@ class WebSocketServer:
         try:
             self._server = await serve(self._handle, self._host, self._port, **options)
         except OSError as error:
-            raise ConfigError(_listen_problem(self._host, self._port, error)) from error
+            raise ConfigError(listen_problem(self._host, self._port, error)) from error
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         logger.info("listening on ws://%s:%d", self._host, self._port)
 
@@ -184,7 +184,7 @@ class WebSocketServer:
                 self._all_closed.set()
 
 
-def _listen_problem(host: str, port: int, error: OSError) -> str:
+def listen_problem(host: str, port: int, error: OSError) -> str:
     """Why the address cannot be listened on, and what to do."""
     where = f"cannot listen on {host}:{port}"
     match error.errno:

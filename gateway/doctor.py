@@ -1,0 +1,259 @@
+"""Checks of the installation: what works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
+from gateway.errors import ConfigError
+from gateway.servers.websocket import listen_problem
+from gateway.settings import Settings
+
+Status = Literal["ok", "warn", "fail"]
+
+GIB = 1 << 30
+MIN_PYTHON = (3, 11)
+# Interpreter, libraries and the state of some calls, beside the models.
+BASE_MEMORY = GIB // 2
+LOW_DISK = 1 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Result of one check.
+
+    Attributes:
+        status: "fail" when the gateway cannot start, "warn" when it is slower or something may
+            become a problem.
+        advice: what to do; empty when there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+Check = Callable[[Settings], Finding]
+
+
+def run_checks(settings: Settings) -> Iterator[Finding]:
+    """Every check in order, quick ones first; yields each result as soon as it is known."""
+    for check in CHECKS:
+        yield check(settings)
+
+
+def check_python(settings: Settings) -> Finding:
+    """The interpreter is new enough."""
+    wanted = ".".join(map(str, MIN_PYTHON))
+    if sys.version_info < MIN_PYTHON:
+        return Finding(
+            "Python", "fail", platform.python_version(), f"install Python {wanted} or newer"
+        )
+    return Finding("Python", "ok", f"{platform.python_version()} ({platform.machine()})")
+
+
+def check_packages(settings: Settings) -> Finding:
+    """What the package needs is installed, in versions that are new enough."""
+    try:
+        declared = importlib.metadata.requires("voice-gateway") or []
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(
+            "packages", "warn", "voice-gateway itself is not installed", "run: pip install -e ."
+        )
+    requirements = [requirement for requirement in declared if "extra ==" not in requirement]
+    wrong = [problem for requirement in requirements if (problem := _missing(requirement))]
+    if wrong:
+        return Finding("packages", "fail", "; ".join(wrong), "run: pip install -e .")
+    return Finding("packages", "ok", f"all {len(requirements)} found")
+
+
+def check_compiler(settings: Settings) -> Finding:
+    """A C++ compiler, which an installation without prebuilt packages would need."""
+    for name in ("c++", "g++", "clang++", "cl"):
+        path = shutil.which(name)
+        if path:
+            return Finding("C++ compiler", "ok", path)
+    return Finding(
+        "C++ compiler",
+        "warn",
+        "none found",
+        "needed only to build llama-cpp-python where no prebuilt package fits",
+    )
+
+
+def check_cpu(settings: Settings) -> Finding:
+    """The processor has the instructions that the models are fast with."""
+    flags = _cpu_flags()
+    count = f"{os.cpu_count()} logical CPUs"
+    if not flags:
+        return Finding("CPU", "ok", f"{platform.machine()}, {count}; features not known")
+    wanted = {"asimd"} if platform.machine() in ("aarch64", "arm64") else {"avx2", "fma", "f16c"}
+    missing = sorted(wanted - flags)
+    if missing:
+        advice = "models run several times slower; use a newer machine for live calls"
+        return Finding("CPU", "warn", f"{count}, without {' '.join(missing)}", advice)
+    extra = sorted(flags & {"avx512f", "avx512_vnni", "avx_vnni", "amx_int8"})
+    return Finding("CPU", "ok", " ".join([f"{count},", *sorted(wanted), *extra]))
+
+
+def check_gpu(settings: Settings) -> Finding:
+    """A CUDA GPU, where the settings ask for one."""
+    try:
+        import ctranslate2
+        import llama_cpp
+    except ImportError as error:
+        return Finding("GPU", "fail", str(error), "run: pip install -e .")
+    count = int(ctranslate2.get_cuda_device_count())
+    if settings.stt_device == "cuda" and not count:
+        advice = "install the NVIDIA driver and CUDA 12, or set STT_DEVICE=cpu"
+        return Finding("GPU", "warn", "STT_DEVICE=cuda, but no CUDA GPU is usable", advice)
+    if settings.llm_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+        advice = "install llama-cpp-python built with CUDA, or set LLM_GPU_LAYERS=0"
+        return Finding("GPU", "warn", "LLM_GPU_LAYERS is set, but this build has no GPU", advice)
+    return Finding("GPU", "ok", f"{count} CUDA" if count else "none; everything runs on the CPU")
+
+
+def check_memory(settings: Settings) -> Finding:
+    """The models fit into the memory that is free."""
+    needed = BASE_MEMORY + sum(map(_size, _model_files(settings)))
+    available = _available_memory()
+    if available is None:
+        return Finding("memory", "ok", f"{_gib(needed)} needed; free memory not known")
+    detail = f"{_gib(available)} free, about {_gib(needed)} needed"
+    if available < needed:
+        return Finding("memory", "warn", detail, "free some, or choose smaller models")
+    return Finding("memory", "ok", detail)
+
+
+def check_disk(settings: Settings) -> Finding:
+    """There is room beside the models."""
+    place = settings.models.root
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < LOW_DISK:
+        advice = "free some before downloading models, or move MODELS_DIR"
+        return Finding("disk", "warn", f"{_gib(free)} free at {place}", advice)
+    return Finding("disk", "ok", f"{_gib(free)} free at {place}")
+
+
+def check_port(settings: Settings) -> Finding:
+    """The address can be listened on."""
+    host, port = settings.gateway_host, settings.gateway_port
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, proto) as probe:
+            if os.name == "posix":
+                # As the server does: a port whose last connections are still closing is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        problem, _, advice = listen_problem(host, port, error).rpartition(": ")
+        return Finding("port", "fail", problem, advice)
+    return Finding("port", "ok", f"{host}:{port} is free")
+
+
+def check_speech_model(settings: Settings) -> Finding:
+    """The speech recognition model loads."""
+    return _loaded("speech recognition", load_speech_model, settings, "STT_MODEL")
+
+
+def check_chat_model(settings: Settings) -> Finding:
+    """The chat model loads."""
+    return _loaded("chat model", load_chat_model, settings, "LLM_MODEL")
+
+
+def check_voices(settings: Settings) -> Finding:
+    """The voice of every language loads."""
+    return _loaded("voices", load_voices, settings, "TTS_VOICE")
+
+
+CHECKS: tuple[Check, ...] = (
+    check_python,
+    check_packages,
+    check_compiler,
+    check_cpu,
+    check_gpu,
+    check_memory,
+    check_disk,
+    check_port,
+    check_speech_model,
+    check_chat_model,
+    check_voices,
+)
+
+
+def _loaded(
+    name: str, load: Callable[[Settings], str], settings: Settings, variable: str
+) -> Finding:
+    try:
+        return Finding(name, "ok", load(settings))
+    except ImportError as error:
+        return Finding(name, "fail", str(error), "run: pip install -e .")
+    except (ConfigError, OSError) as error:
+        return Finding(name, "fail", str(error), f"check {variable} and MODELS_DIR")
+
+
+def _missing(requirement: str) -> str | None:
+    """What is wrong with a requirement like ``msgspec>=0.19``; None when it is met."""
+    match = re.match(r"([\w.-]+)(?:\[.*?])?\s*(?:>=\s*([\d.]+))?", requirement)
+    if match is None:
+        return None
+    name, wanted = match[1], match[2]
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+    if wanted and _numbers(found) < _numbers(wanted):
+        return f"{name} {found} is too old, {wanted} or newer is needed"
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def _cpu_flags() -> frozenset[str]:
+    """Feature names of the first CPU on Linux; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    return frozenset(match[1].split()) if match else frozenset()
+
+
+def _available_memory() -> int | None:
+    """Bytes of memory that can be had without swapping, where that can be told."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    match = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
+
+
+def _model_files(settings: Settings) -> set[Path]:
+    return {settings.stt_path / "model.bin", settings.llm_path, *settings.voice_paths.values()}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
