@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from gateway.errors import ConfigError, GatewayError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILURE = 1
 EXIT_CONFIG = 2
+
+_STATUS_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class CallLanguage(StrEnum):
@@ -185,9 +188,26 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
 def doctor() -> None:
     """Check that this machine can run the gateway, and say what to do where it cannot.
 
-    Exit status 1 when a check fails.
+    Loads every model once, as `serve` would. Exit status 1 when a check fails.
+
+    Example: `STT_MODEL=/models/whisper-small voice-gateway doctor`
     """
-    raise NotImplementedError
+    from gateway.doctor import run_checks
+
+    settings = _settings(quiet=True)
+    table = Table(title="voice-gateway doctor")
+    for heading in ("check", "result", "what was found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    console, failed = Console(), False
+    with console.status("checking"):
+        for finding in run_checks(settings):
+            result = f"[{_STATUS_STYLES[finding.status]}]{finding.status}[/]"
+            detail, advice = escape(finding.detail), escape(finding.advice)
+            table.add_row(finding.name, result, detail, advice)
+            failed = failed or finding.status == "fail"
+    console.print(table)
+    if failed:
+        raise typer.Exit(EXIT_FAILURE)
 
 
 def _settings(quiet: bool = False) -> Settings:
