@@ -1,0 +1,162 @@
+"""The checks of `doctor`: each names what is wrong and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import doctor
+from gateway.doctor import CHECKS, Finding, run_checks
+from gateway.errors import ModelError
+from gateway.settings import Settings, load_settings
+
+
+def configured(**values: Any) -> Settings:
+    return load_settings(None).model_copy(update=values)
+
+
+def test_every_check_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("load_speech_model", "load_chat_model", "load_voices"):
+        monkeypatch.setattr(doctor, name, lambda settings: "loaded")
+    findings = list(run_checks(configured(gateway_port=0)))
+    assert len({finding.name for finding in findings}) == len(CHECKS) == len(findings)
+    for finding in findings:
+        assert finding.detail
+        assert bool(finding.advice) == (finding.status != "ok"), finding
+
+
+def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 9))
+    finding = doctor.check_python(configured())
+    assert (finding.status, finding.advice) == ("fail", "install Python 3.11 or newer")
+
+
+def test_missing_and_old_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "here":
+            return "1.10.0rc1"
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    def requires(name: str) -> list[str]:
+        return ["here>=1.9", "here>=2", "gone>=1", "here", 'dev-only>=1; extra == "dev"']
+
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert doctor.check_packages(configured()) == Finding(
+        "packages",
+        "fail",
+        "here 1.10.0rc1 is too old, 2 or newer is needed; gone is not installed",
+        "run: pip install -e .",
+    )
+
+
+def test_no_compiler_is_only_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert doctor.check_compiler(configured()).status == "warn"
+
+
+def test_a_cpu_without_the_fast_instructions_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(doctor, "_cpu_flags", lambda: frozenset({"sse4_2", "fma"}))
+    finding = doctor.check_cpu(configured())
+    assert finding.status == "warn" and finding.detail.endswith("without avx2 f16c")
+    monkeypatch.setattr(doctor, "_cpu_flags", frozenset)
+    assert doctor.check_cpu(configured()).status == "ok"
+
+
+def test_a_gpu_that_is_asked_for_but_not_there_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ctranslate2
+    import llama_cpp
+
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    monkeypatch.setattr(llama_cpp, "llama_supports_gpu_offload", lambda: False)
+    assert doctor.check_gpu(configured()).status == "ok"
+    assert "STT_DEVICE=cpu" in doctor.check_gpu(configured(stt_device="cuda")).advice
+    assert "LLM_GPU_LAYERS=0" in doctor.check_gpu(configured(llm_gpu_layers=-1)).advice
+
+
+def test_too_little_memory_for_the_models_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "large.gguf"
+    with model.open("wb") as file:
+        file.truncate(4 * doctor.GIB)
+    settings = configured(llm_model=str(model), models_dir=tmp_path)
+    monkeypatch.setattr(doctor, "_available_memory", lambda: 2 * doctor.GIB)
+    finding = doctor.check_memory(settings)
+    assert finding.status == "warn"
+    assert finding.detail == "2.0 GiB free, about 4.5 GiB needed"
+    monkeypatch.setattr(doctor, "_available_memory", lambda: None)
+    assert doctor.check_memory(settings).status == "ok"
+
+
+def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LOW_DISK", 1 << 60)
+    finding = doctor.check_disk(configured(models_dir=tmp_path / "not" / "there"))
+    assert finding.status == "warn" and str(tmp_path) in finding.detail
+
+
+def test_a_port_in_use_fails_and_says_which_setting_to_change() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finding = doctor.check_port(configured(gateway_port=port))
+        assert finding.status == "fail" and "GATEWAY_PORT" in finding.advice
+    assert doctor.check_port(configured(gateway_port=port)).status == "ok"
+
+
+def test_an_address_of_another_machine_fails() -> None:
+    finding = doctor.check_port(configured(gateway_host="192.0.2.1"))
+    assert finding.status == "fail" and "GATEWAY_HOST" in finding.advice
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+
+
+MODELS: list[tuple[Callable[[Settings], Finding], str]] = [
+    (doctor.check_speech_model, "STT_MODEL"),
+    (doctor.check_chat_model, "LLM_MODEL"),
+    (doctor.check_voices, "TTS_VOICE"),
+]
+
+
+@pytest.mark.parametrize(("check", "variable"), MODELS)
+def test_a_model_that_is_missing_fails(
+    check: Callable[[Settings], Finding], variable: str, tmp_path: Path
+) -> None:
+    finding = check(configured(models_dir=tmp_path))
+    assert finding.status == "fail" and str(tmp_path) in finding.detail
+    assert variable in finding.advice
+
+
+@pytest.mark.parametrize("error", [ModelError("damaged"), ImportError("no module"), OSError("io")])
+def test_a_model_that_does_not_load_fails(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(settings: Settings) -> str:
+        raise error
+
+    monkeypatch.setattr(doctor, "load_chat_model", load)
+    finding = doctor.check_chat_model(configured())
+    assert (finding.status, finding.detail) == ("fail", str(error))
+
+
+@pytest.mark.parametrize(("check", "variable"), MODELS)
+def test_the_starter_models_load(check: Callable[[Settings], Finding], variable: str) -> None:
+    settings = configured()
+    if not settings.stt_path.exists():
+        pytest.skip("this checkout has no starter models")
+    finding = check(settings)
+    assert finding.status == "ok", finding
