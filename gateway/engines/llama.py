@@ -8,17 +8,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from gateway.engines.base import ChatRequest
-from gateway.engines.llama_native import LlamaSettings
-from gateway.engines.llama_slots import Counters
-from gateway.engines.llama_worker import (
-    Cancel,
-    Done,
-    Forget,
-    Generation,
-    LlamaWorker,
-    Promote,
-    Start,
-)
+from gateway.engines.llama_commands import Cancel, Done, Forget, Generation, Promote, Start
+from gateway.engines.llama_settings import LlamaSettings
+from gateway.engines.llama_steps import Counters
+from gateway.engines.llama_worker import LlamaWorker
 from gateway.errors import ChatError
 
 __all__ = ["LlamaChat", "LlamaLoad", "LlamaSettings"]
@@ -58,7 +51,7 @@ class LlamaChat:
         Raises:
             ModelError: it does not; the message says how long it is and what fits.
         """
-        self._worker.prompts.system_prefix(text)
+        self._worker.prompts.check_system_prompt(text)
 
     async def warm_up(self, system_prompt: str) -> None:
         """Prefill the prefix that all calls with this system prompt share.

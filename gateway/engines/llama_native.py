@@ -1,7 +1,7 @@
 """llama.cpp through its low-level bindings: one model, one context of many sequences.
 
-Everything here is called by the owner thread only, except ``tokenize`` and ``metadata``, which
-read immutable data. llama.cpp reports errors through its log, so the log is routed first.
+Called by the owner thread only, but for ``tokenize``, which reads immutable data and is
+thread-safe. llama.cpp reports the reason of an error in its log alone, so the log is routed first.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import ctypes
 import logging
 import os
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import llama_cpp
 
 from gateway.engines.llama_kv import CopyPrefix, KvOperation
-from gateway.engines.llama_slots import Row
-from gateway.errors import ConfigError, ModelError
+from gateway.engines.llama_settings import LlamaSettings
+from gateway.engines.llama_steps import Row
+from gateway.errors import ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
 
-KvType = Literal["f32", "f16", "q8_0", "q4_0"]
 _KV_TYPES = {
     "f32": llama_cpp.GGML_TYPE_F32,
     "f16": llama_cpp.GGML_TYPE_F16,
@@ -34,7 +32,8 @@ _FLASH_ATTENTION = {
     "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
     "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
 }
-_NATIVE_ERROR = 3
+_NATIVE_ERROR = 4
+# One per process like llama.cpp's log itself; only ever read to explain a failure.
 _recent_errors: deque[str] = deque(maxlen=8)
 
 
@@ -48,59 +47,6 @@ def _on_native_log(level: int, text: bytes | None, _user: ctypes.c_void_p) -> No
 
 # llama.cpp keeps the pointer for the life of the process, so the callback must live as long.
 _log_callback = llama_cpp.llama_log_callback(_on_native_log)
-
-
-@dataclass(frozen=True, slots=True)
-class LlamaSettings:
-    """How the chat model is loaded and shared.
-
-    Attributes:
-        model: path of a GGUF file with a chat template in its metadata.
-        n_ctx: KV cache size in tokens, shared by all calls.
-        max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256.
-        batch: most tokens in one step; larger is faster for long prompts and slower to react.
-        prefill_chunk: most prompt tokens in a step while other calls are generating.
-        max_waiting: requests that may wait for a place before some are refused.
-        threads: CPU threads; 0 takes all CPUs of this process.
-        n_gpu_layers: layers on the GPU; -1 for all, 0 for none.
-        flash_attention: "auto" lets llama.cpp decide.
-        kv_type_k, kv_type_v: cache precision; a quantised V cache needs flash attention.
-    """
-
-    model: Path
-    n_ctx: int = 8192
-    max_sequences: int = 16
-    batch: int = 128
-    prefill_chunk: int = 32
-    max_waiting: int = 32
-    threads: int = 0
-    n_gpu_layers: int = 0
-    flash_attention: Literal["auto", "on", "off"] = "auto"
-    kv_type_k: KvType = "f16"
-    kv_type_v: KvType = "f16"
-
-    def __post_init__(self) -> None:
-        """Check what can be known without the file.
-
-        Raises:
-            ConfigError: one line per value that cannot work.
-        """
-        most = llama_cpp.llama_max_parallel_sequences()
-        checks = [
-            (1 <= self.max_sequences <= most, f"max_sequences: expected 1..{most}"),
-            (self.batch >= self.max_sequences, "batch: expected at least max_sequences"),
-            (self.prefill_chunk >= 1, "prefill_chunk: expected at least 1"),
-            (self.max_waiting >= 1, "max_waiting: expected at least 1"),
-            (self.n_ctx >= 256, "n_ctx: expected at least 256"),
-            (self.threads >= 0, "threads: expected 0 (all CPUs) or more"),
-            (
-                self.flash_attention != "off" or not self.kv_type_v.startswith("q"),
-                "kv_type_v: a quantised V cache needs flash_attention on or auto",
-            ),
-        ]
-        wrong = [message for fits, message in checks if not fits]
-        if wrong:
-            raise ConfigError("chat model settings: " + "; ".join(wrong))
 
 
 class DecodeError(Exception):
@@ -120,7 +66,11 @@ class NativeLlama:
         self._context: Any = None
         self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
         self._model = _load_model(settings)
-        self.vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.vocab = vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.name = str(settings.model)
+        self.bos = int(llama_cpp.llama_vocab_bos(vocab))
+        self.eos = int(llama_cpp.llama_vocab_eos(vocab))
+        self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(vocab))
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self.n_ctx_train = int(llama_cpp.llama_model_n_ctx_train(self._model))
 
@@ -268,8 +218,13 @@ def _load_model(settings: LlamaSettings) -> Any:
     return model
 
 
+def _usable_cpus() -> int:
+    # Containers limit the affinity, which cpu_count does not see; macOS has no affinity.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _open_context(model: Any, settings: LlamaSettings) -> Any:
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    threads = settings.threads or _usable_cpus()
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = settings.n_ctx
     params.n_batch = params.n_ubatch = settings.batch

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import llama_cpp
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from gateway.engines.base import ChatMessage
 from gateway.engines.llama_kv import common_prefix
-from gateway.engines.llama_native import NativeLlama
 from gateway.errors import ChatError, ModelError
 
 # History is dropped in steps of this many messages, so that the prompt's beginning, and with it
@@ -21,6 +20,24 @@ from gateway.errors import ChatError, ModelError
 _DROP_STEP = 8
 _FEWEST_REPLY_TOKENS = 16
 _SILENT_TURN = ChatMessage("user", "…")
+
+
+class Vocabulary(Protocol):
+    """What a prompt needs of a loaded model (``NativeLlama`` has it)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bos(self) -> int: ...
+    @property
+    def eos(self) -> int: ...
+    @property
+    def adds_bos(self) -> bool: ...
+
+    def chat_template(self) -> str: ...
+    def control_texts(self) -> list[str]: ...
+    def token_text(self, token: int) -> str: ...
+    def tokenize(self, text: str) -> list[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +56,40 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Renders and tokenises prompts; touches immutable model data only.
+    """Renders and tokenises prompts on the owner thread.
 
     Args:
-        native: the loaded model.
+        vocabulary: of the loaded model.
         limit: tokens that prompt and reply may have together.
 
     Raises:
         ModelError: the model has no chat template, or one that cannot hold a conversation.
     """
 
-    def __init__(self, native: NativeLlama, limit: int) -> None:
-        template = native.chat_template()
+    def __init__(self, vocabulary: Vocabulary, limit: int) -> None:
+        template = vocabulary.chat_template()
         if not template:
             raise ModelError(
-                f"{native.settings.model} has no chat template in its metadata; "
+                f"{vocabulary.name} has no chat template in its metadata; "
                 "choose an instruction-tuned (chat) model"
             )
-        self._native = native
+        self._vocabulary = vocabulary
         self._limit = limit
         self._prefixes: dict[str, tuple[int, ...]] = {}
-        bos = llama_cpp.llama_vocab_bos(native.vocab)
-        self._bos = bos if llama_cpp.llama_vocab_get_add_bos(native.vocab) else None
-        controls = sorted(filter(None, native.control_texts()), key=len, reverse=True)
+        self._bos = vocabulary.bos if vocabulary.adds_bos else None
+        controls = sorted(filter(None, vocabulary.control_texts()), key=len, reverse=True)
         self._controls = re.compile("|".join(map(re.escape, controls))) if controls else None
         self._has_system = self._alternates = False
         try:
             self._format = Jinja2ChatFormatter(
                 template,
-                eos_token=native.token_text(llama_cpp.llama_vocab_eos(native.vocab)),
-                bos_token=native.token_text(bos),
+                eos_token=vocabulary.token_text(vocabulary.eos),
+                bos_token=vocabulary.token_text(vocabulary.bos),
             )
             self._probe()
         except (TemplateError, ValueError, TypeError) as error:
             raise ModelError(
-                f"the chat template of {native.settings.model} cannot be used ({error}); "
+                f"the chat template of {vocabulary.name} cannot be used ({error}); "
                 "choose another model file"
             ) from error
 
@@ -85,6 +101,7 @@ class PromptBuilder:
         """
         system = [m for m in messages[:1] if m.role == "system"]
         turns = list(messages[len(system) :])
+        max_tokens = max(max_tokens, 1)
         room = self._limit - min(max_tokens, _FEWEST_REPLY_TOKENS)
         tokens = self._tokens(system + turns)
         wanted = self._limit - max_tokens
@@ -104,6 +121,15 @@ class PromptBuilder:
         Raises:
             ModelError: it leaves no room for a conversation.
         """
+        self.check_system_prompt(system_prompt)
+        return self._prefix(system_prompt)
+
+    def check_system_prompt(self, system_prompt: str) -> None:
+        """Make sure that a system message leaves room for a conversation; from any thread.
+
+        Raises:
+            ModelError: it does not.
+        """
         system = ChatMessage("system", system_prompt)
         length = len(self._tokens([system, _SILENT_TURN]))
         if length > self._limit // 2:
@@ -111,15 +137,16 @@ class PromptBuilder:
                 f"the system prompt has {length} tokens, more than half of the {self._limit} "
                 "that one call can use; shorten the profile or choose a longer context"
             )
-        return self._prefix(system_prompt)
 
     def _shortened(
         self, system: list[ChatMessage], turns: list[ChatMessage], wanted: int, room: int
     ) -> list[int]:
-        for dropped in range(_DROP_STEP, len(turns), _DROP_STEP):
-            tokens = self._tokens(system + turns[dropped:])
-            if len(tokens) <= wanted:
-                return tokens
+        drops = range(_DROP_STEP, len(turns), _DROP_STEP)
+        fewest = bisect.bisect_left(
+            drops, True, key=lambda n: len(self._tokens(system + turns[n:])) <= wanted
+        )
+        if fewest < len(drops):
+            return self._tokens(system + turns[drops[fewest] :])
         last = turns[-1] if turns else _SILENT_TURN
         for limit in (wanted, room):
             text = last.content
@@ -149,7 +176,7 @@ class PromptBuilder:
 
     def _tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
         try:
-            tokens = self._native.tokenize(self._render(messages))
+            tokens = self._vocabulary.tokenize(self._render(messages))
         except (TemplateError, ValueError, TypeError) as error:
             raise ChatError(f"the chat template refused the conversation: {error}") from error
         if self._bos is not None and tokens[:1] != [self._bos]:

@@ -11,65 +11,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from gateway.engines.base import ChatRequest
-from gateway.engines.llama_native import LlamaSettings, NativeLlama
+from gateway.engines.llama_commands import (
+    Cancel,
+    Command,
+    Done,
+    Forget,
+    Generation,
+    Item,
+    Promote,
+    Start,
+)
+from gateway.engines.llama_native import NativeLlama
 from gateway.engines.llama_sampling import Sampler
-from gateway.engines.llama_slots import Counters, SlotRequest, SlotScheduler, Step
+from gateway.engines.llama_settings import LlamaSettings
+from gateway.engines.llama_slots import SlotScheduler
+from gateway.engines.llama_steps import Counters, SlotRequest, Step
 from gateway.engines.llama_template import PromptBuilder
 from gateway.engines.llama_text import TextAssembler
 from gateway.errors import ChatError, ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of a reply."""
-
-
-Item = str | Done | ChatError
-
-
-@dataclass(slots=True, eq=False)
-class Generation:
-    """One reply being made, or, with a ``system_prompt``, one prefix being prefilled.
-
-    Attributes:
-        items: what the consumer reads on its loop; never more than max_tokens + 1 items.
-    """
-
-    id: int
-    loop: asyncio.AbstractEventLoop
-    request: ChatRequest | None = None
-    system_prompt: str = ""
-    items: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
-    sampler: Sampler | None = None
-    text: TextAssembler = field(default_factory=TextAssembler)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    call_id: str
-
-
-Command = Start | Cancel | Promote | Forget
 
 
 class LlamaWorker:
@@ -149,10 +112,16 @@ class LlamaWorker:
             return
         finally:
             loaded.set()
+        logger.info(
+            "chat model loaded: %s, cache of %d tokens, %d sequences",
+            self._settings.model.name,
+            cells,
+            self._settings.max_sequences,
+        )
         idle = True
         while (commands := self._take_commands(wait=idle)) is not None:
             idle = self._turn(commands)
-        self._fail_all(ChatError("the chat model was closed"))
+        self._fail_all("the chat model was closed")
         self._flush()
         native.close()
         with self._changed:
@@ -165,8 +134,10 @@ class LlamaWorker:
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._commands or self._stopping)
+            if self._stopping:
+                return None
             commands, self._commands = self._commands, []
-            return None if self._stopping else commands
+            return commands
 
     def _turn(self, commands: list[Command]) -> bool:
         """Obey commands and run one step; whether there is nothing left to do."""
@@ -182,7 +153,7 @@ class LlamaWorker:
             self._close_requests()
         except Exception:  # boundary
             logger.exception("the chat model failed; its context is rebuilt")
-            self._fail_all(ChatError("the chat model failed and was restarted; ask again"))
+            self._fail_all("the chat model failed and was restarted; ask again")
             self._slots.reset()
             self._native.drop_context()
         finally:
@@ -275,14 +246,14 @@ class LlamaWorker:
             generation.sampler.close()
         return generation
 
-    def _fail_all(self, error: ChatError) -> None:
+    def _fail_all(self, reason: str) -> None:
         with self._changed:
             commands, self._commands = self._commands, []
         for command in commands:
             if isinstance(command, Start):
                 self._generations[command.generation.id] = command.generation
         for generation_id in list(self._generations):
-            self._finish(generation_id, error)
+            self._finish(generation_id, ChatError(reason))
 
     def _post(self, generation: Generation, item: Item) -> None:
         self._outbox.setdefault(generation.loop, []).append((generation, item))

@@ -1,0 +1,150 @@
+"""Prompts in the forms that different chat templates ask for, with one token per character."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.engines.base import ChatMessage
+from gateway.engines.llama_template import PromptBuilder
+from gateway.errors import ChatError, ModelError
+
+OPEN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+ALTERNATING = (
+    "{% if messages[0].role == 'system' %}[{{ messages[0].content }}]"
+    "{% set messages = messages[1:] %}{% endif %}"
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}\n"
+    "{% endfor %}<assistant>"
+)
+NO_SYSTEM = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}\n"
+    "{% endfor %}<assistant>"
+)
+
+
+@dataclass
+class Characters:
+    """A vocabulary of characters; token 2 (STX) is the beginning of sequence."""
+
+    template: str
+    adds_bos: bool = False
+    name: str = "model.gguf"
+    bos: int = 2
+    eos: int = 3
+
+    def chat_template(self) -> str:
+        return self.template
+
+    def control_texts(self) -> list[str]:
+        return ["<|end|>", "<|e", ""]
+
+    def token_text(self, token: int) -> str:
+        return chr(token)
+
+    def tokenize(self, text: str) -> list[int]:
+        return [ord(character) for character in text]
+
+
+def builder(template: str = OPEN, limit: int = 300, adds_bos: bool = False) -> PromptBuilder:
+    return PromptBuilder(Characters(template, adds_bos), limit)
+
+
+def text(tokens: tuple[int, ...]) -> str:
+    return "".join(map(chr, tokens))
+
+
+SYSTEM = ChatMessage("system", "Be brief.")
+GREETED = (SYSTEM, ChatMessage("assistant", "Hello!"), ChatMessage("user", "Hi"))
+
+
+def test_conversation_is_rendered_as_it_is_where_the_template_allows() -> None:
+    prompt = builder().build(GREETED, 20)
+    assert text(prompt.tokens) == "<system>Be brief.\n<assistant>Hello!\n<user>Hi\n<assistant>"
+    assert text(prompt.tokens[: prompt.shared]) == "<system>Be brief.\n<"
+    assert prompt.max_tokens == 20
+
+
+def test_greeting_gets_a_silent_user_turn_where_roles_must_alternate() -> None:
+    messages = (*GREETED, ChatMessage("user", "there"))
+    prompt = builder(ALTERNATING).build(messages, 20)
+    assert (
+        text(prompt.tokens) == "[Be brief.]<user>…\n<assistant>Hello!\n<user>Hi\nthere\n<assistant>"
+    )
+
+
+def test_system_text_opens_the_first_user_turn_where_there_is_no_system_role() -> None:
+    prompt = builder(NO_SYSTEM).build((SYSTEM, ChatMessage("user", "Hi")), 20)
+    assert text(prompt.tokens) == "<user>Be brief.\n\nHi\n<assistant>"
+    assert text(prompt.tokens[: prompt.shared]) == "<user>Be brief.\n\n"
+
+
+def test_beginning_of_sequence_is_added_once() -> None:
+    assert builder(adds_bos=True).build(GREETED, 20).tokens[:2] == (2, ord("<"))
+    doubled = "{{ bos_token }}" + OPEN
+    assert builder(doubled, adds_bos=True).build(GREETED, 20).tokens[:2] == (2, ord("<"))
+
+
+def test_control_tokens_typed_by_a_caller_are_removed() -> None:
+    prompt = builder().build((SYSTEM, ChatMessage("user", "a<|end|>b")), 20)
+    assert "<user>ab\n" in text(prompt.tokens)
+
+
+def conversation(turns: int) -> tuple[ChatMessage, ...]:
+    roles = ("user", "assistant")
+    said = [ChatMessage(roles[i % 2], f"turn {i:02}") for i in range(turns)]  # type: ignore[arg-type]
+    return (SYSTEM, *said, ChatMessage("user", "last words"))
+
+
+def test_oldest_turns_are_dropped_in_steps_that_keep_the_beginning_stable() -> None:
+    build = builder(limit=300).build
+    start = "<system>Be brief.\n<user>turn 08"
+    for turns in range(14, 22, 2):
+        prompt = text(build(conversation(turns), 40).tokens)
+        assert prompt.startswith(start)
+        assert prompt.endswith("<user>last words\n<assistant>")
+        assert len(prompt) <= 300 - 40
+
+
+def test_long_last_message_keeps_its_end_and_room_for_a_reply() -> None:
+    messages = (SYSTEM, ChatMessage("user", "x" * 400 + " the end"))
+    prompt = builder(limit=300).build(messages, 40)
+    assert text(prompt.tokens).endswith(" the end\n<assistant>")
+    assert prompt.max_tokens == 40
+
+
+def test_reply_shrinks_when_the_system_message_takes_the_room() -> None:
+    messages = (ChatMessage("system", "s" * 230), ChatMessage("user", "Hi"))
+    prompt = builder(limit=300).build(messages, 80)
+    assert 16 <= prompt.max_tokens < 80
+    assert len(prompt.tokens) + prompt.max_tokens <= 300
+
+
+def test_system_message_larger_than_the_context_is_refused() -> None:
+    prompts = builder(limit=300)
+    with pytest.raises(ChatError, match="system message needs 3.. tokens of a context of 300"):
+        prompts.build((ChatMessage("system", "s" * 300), ChatMessage("user", "Hi")), 20)
+    with pytest.raises(ModelError, match="more than half of the 300"):
+        prompts.check_system_prompt("s" * 300)
+    prompts.check_system_prompt("s" * 30)
+
+
+def test_prompt_without_system_message_shares_nothing() -> None:
+    assert builder().build((ChatMessage("user", "Hi"),), 20).shared == 0
+
+
+def test_empty_conversation_is_still_a_prompt() -> None:
+    assert text(builder().build((SYSTEM,), 20).tokens) == "<system>Be brief.\n<assistant>"
+
+
+@pytest.mark.parametrize("template", ["{% for %}", "{{ raise_exception('no') }}", "{{ nope.x.y }}"])
+def test_template_that_cannot_be_used_is_refused_at_load(template: str) -> None:
+    with pytest.raises(ModelError, match="chat template of model.gguf cannot be used"):
+        builder(template)
+
+
+def test_missing_template_is_refused_at_load() -> None:
+    with pytest.raises(ModelError, match="no chat template"):
+        builder("")
