@@ -16,6 +16,7 @@ from typing import Literal
 
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError
+from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.servers.websocket import listen_problem
 from gateway.settings import Settings
 
@@ -94,8 +95,8 @@ def check_compiler(settings: Settings) -> Finding:
 
 def check_cpu(settings: Settings) -> Finding:
     """The processor has the instructions that the models are fast with."""
-    flags = _cpu_flags()
-    count = f"{os.cpu_count()} logical CPUs"
+    flags = cpu_features()
+    count = f"{physical_cores()} cores"
     if not flags:
         return Finding("CPU", "ok", f"{platform.machine()}, {count}; features not known")
     wanted = {"asimd"} if platform.machine() in ("aarch64", "arm64") else {"avx2", "fma", "f16c"}
@@ -127,7 +128,7 @@ def check_gpu(settings: Settings) -> Finding:
 def check_memory(settings: Settings) -> Finding:
     """The models fit into the memory that is free."""
     needed = BASE_MEMORY + sum(map(_size, _model_files(settings)))
-    available = _available_memory()
+    available = available_memory()
     if available is None:
         return Finding("memory", "ok", f"{_gib(needed)} needed; free memory not known")
     detail = f"{_gib(available)} free, about {_gib(needed)} needed"
@@ -225,26 +226,6 @@ def _missing(requirement: str) -> str | None:
 def _numbers(version: str) -> tuple[int, ...]:
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
-
-
-def _cpu_flags() -> frozenset[str]:
-    """Feature names of the first CPU on Linux; empty elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    return frozenset(match[1].split()) if match else frozenset()
-
-
-def _available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping, where that can be told."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    match = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
 
 
 def _model_files(settings: Settings) -> set[Path]:

@@ -23,6 +23,7 @@ def load_speech_model(settings: Settings) -> str:
                 languages=settings.languages,
                 device=settings.stt_device,
                 compute_type=_compute_type(settings),
+                threads=settings.threads,
                 window=settings.stt_window,
             )
         )
@@ -46,7 +47,7 @@ def load_chat_model(settings: Settings) -> str:
             LlamaSettings(
                 model=settings.llm_path,
                 n_ctx=settings.llm_context,
-                threads=settings.gateway_threads,
+                threads=settings.threads,
                 n_gpu_layers=settings.llm_gpu_layers,
             )
         )

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigError
+from gateway.machine import physical_cores
 from gateway.model_paths import STARTER, ModelPaths
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that are served."""
         return _split(self.gateway_languages)
+
+    @property
+    def threads(self) -> int:
+        """Threads for the models."""
+        return self.gateway_threads or physical_cores()
 
     @property
     def models(self) -> ModelPaths:

@@ -65,10 +65,10 @@ def test_no_compiler_is_only_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cpu_without_the_fast_instructions_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(doctor, "_cpu_flags", lambda: frozenset({"sse4_2", "fma"}))
+    monkeypatch.setattr(doctor, "cpu_features", lambda: frozenset({"sse4_2", "fma"}))
     finding = doctor.check_cpu(configured())
     assert finding.status == "warn" and finding.detail.endswith("without avx2 f16c")
-    monkeypatch.setattr(doctor, "_cpu_flags", frozenset)
+    monkeypatch.setattr(doctor, "cpu_features", frozenset)
     assert doctor.check_cpu(configured()).status == "ok"
 
 
@@ -92,11 +92,11 @@ def test_too_little_memory_for_the_models_is_a_warning(
     with model.open("wb") as file:
         file.truncate(4 * doctor.GIB)
     settings = configured(llm_model=str(model), models_dir=tmp_path)
-    monkeypatch.setattr(doctor, "_available_memory", lambda: 2 * doctor.GIB)
+    monkeypatch.setattr(doctor, "available_memory", lambda: 2 * doctor.GIB)
     finding = doctor.check_memory(settings)
     assert finding.status == "warn"
     assert finding.detail == "2.0 GiB free, about 4.5 GiB needed"
-    monkeypatch.setattr(doctor, "_available_memory", lambda: None)
+    monkeypatch.setattr(doctor, "available_memory", lambda: None)
     assert doctor.check_memory(settings).status == "ok"
 
 

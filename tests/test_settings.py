@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
+from gateway.machine import physical_cores
 from gateway.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parent.parent
@@ -188,3 +189,9 @@ def test_the_default_compute_type_depends_on_the_device(monkeypatch: pytest.Monk
     assert (settings.compute_type("cpu"), settings.compute_type("cuda")) == ("int8", "float16")
     monkeypatch.setenv("STT_COMPUTE_TYPE", "float32")
     assert load_settings(None).compute_type("cpu") == "float32"
+
+
+def test_threads_are_the_cores_of_the_machine_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(None).threads == physical_cores()
+    monkeypatch.setenv("GATEWAY_THREADS", "3")
+    assert load_settings(None).threads == 3

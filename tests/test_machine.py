@@ -1,0 +1,55 @@
+"""What is read about the machine, from files as Linux writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway import machine
+
+# Two cores with two threads each, and a CPU that this process may not use.
+CPUINFO = "\n".join(
+    f"processor\t: {cpu}\nphysical id\t: 0\ncore id\t\t: {core}\nflags\t\t: fpu avx2 fma\n"
+    for cpu, core in enumerate([0, 1, 0, 1, 2])
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for /proc; what a test does not write does not exist."""
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "_CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(machine, "usable_cpus", lambda: frozenset(range(4)))
+    return tmp_path
+
+
+def test_hyper_threads_count_once_and_foreign_cpus_not_at_all(files: Path) -> None:
+    (files / "cpuinfo").write_text(CPUINFO)
+    assert machine.physical_cores() == 2
+    assert machine.cpu_features() == {"fpu", "avx2", "fma"}
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 2), ("100000 100000", 1), ("50000 100000", 1)]
+)
+def test_a_container_quota_is_respected(files: Path, quota: str, cores: int) -> None:
+    (files / "cpuinfo").write_text(CPUINFO)
+    (files / "cpu.max").write_text(quota)
+    assert machine.physical_cores() == cores
+
+
+def test_without_the_files_every_usable_cpu_is_a_core(files: Path) -> None:
+    assert machine.physical_cores() == 4
+    assert machine.cpu_features() == frozenset()
+    assert machine.available_memory() is None
+
+
+def test_available_memory_is_in_bytes(files: Path) -> None:
+    (files / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    2048 kB\n")
+    assert machine.available_memory() == 2048 * 1024
+
+
+def test_this_machine_has_a_cpu() -> None:
+    assert 1 <= machine.physical_cores() <= len(machine.usable_cpus())
