@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 CHUNK_S = 0.04
 """Audio per message: short enough to stop soon, long enough to be cheap."""
 
+_TICK_S = 0.001
+"""Not worth sleeping for."""
+
 _MAX_BUFFER_S = 20.0
 """Speech of a reply kept ahead of playout before synthesis has to wait."""
 
@@ -96,7 +99,7 @@ class Player:
                 continue
             now = self._clock()
             early = self._plays_until - now + CHUNK_S - self._transport.max_lead_s
-            if early > 0:
+            if early > _TICK_S:
                 await asyncio.sleep(early)
                 continue  # the reply may have been dropped meanwhile
             self._send(self._take(), now)

@@ -191,6 +191,7 @@ class CallSession:
             case ReleaseReply(generation):
                 self._stopwatch.released(generation, now)
                 self._player.release(generation)
+                self._services.chat.promote(self._call_id)
                 if self._reply is not None:
                     self._reply.release()
             case CancelReply():

@@ -123,6 +123,10 @@ class ChatModel(Protocol):
         """
         ...
 
+    def promote(self, call_id: str) -> None:
+        """Serve the call's speculative reply as FINAL from now on: its turn is over."""
+        ...
+
     def forget(self, call_id: str) -> None:
         """Free whatever is kept for a call that has ended; unknown ids are fine."""
         ...

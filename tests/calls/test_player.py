@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from gateway.audio.pcm import Samples
+from gateway.calls.player import Player
+from gateway.conversation.events import CoreEvent, PlayoutStarted, SpeechSent
+from tests.calls.fakes import RecordingTransport
+from tests.virtual_time import VirtualTimeLoop, run
+
+
+def speech(ms: int) -> Samples:
+    return np.ones(ms * 16, dtype=np.int16)
+
+
+class Stage:
+    """A running player, its transport and what it fed."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        self.transport = RecordingTransport(loop.time)
+        self.fed: list[CoreEvent] = []
+        self.player = Player(self.transport, loop.time, self.fed.append)
+        self._task = loop.create_task(self.player.run())
+
+    async def end(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+def test_audio_leaves_in_real_time_and_never_more_than_the_lead_ahead() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        await stage.player.enqueue(1, speech(3000))
+        await asyncio.sleep(1.0)
+        assert 1.0 <= stage.transport.sent_s <= 1.1
+        await asyncio.sleep(5)
+        assert stage.transport.sent_s == pytest.approx(3.0)
+        assert stage.transport.most_ahead_s() <= 0.1 + 1e-9
+        await stage.end()
+
+    run(main)
+
+
+def test_held_reply_is_silent_until_released_and_then_starts_at_once() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=True)
+        await stage.player.enqueue(1, speech(200))
+        await asyncio.sleep(1)
+        assert stage.transport.audio == []
+        stage.player.release(1)
+        await asyncio.sleep(1)
+        assert stage.transport.audio[0][0] == 1.0
+        assert stage.fed[0] == PlayoutStarted(1)
+        assert sum(e.samples for e in stage.fed if isinstance(e, SpeechSent)) == 3200
+        await stage.end()
+
+    run(main)
+
+
+def test_clear_stops_the_sound_and_drops_late_speech_of_the_same_reply() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        await stage.player.enqueue(1, speech(2000))
+        await asyncio.sleep(0.5)
+        stage.player.clear()
+        sent = stage.transport.sent_s
+        await stage.player.enqueue(1, speech(2000))
+        await asyncio.sleep(2)
+        assert stage.transport.sent_s == sent <= 0.6
+        await stage.end()
+
+    run(main)
+
+
+def test_speech_of_an_old_generation_is_dropped() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        stage.player.open(2, hold=False)
+        await stage.player.enqueue(1, speech(500))
+        await asyncio.sleep(1)
+        assert stage.transport.audio == []
+        await stage.end()
+
+    run(main)
+
+
+def test_gap_inside_a_reply_is_counted_once_and_playout_goes_on() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        await stage.player.enqueue(1, speech(200))
+        await asyncio.sleep(1)
+        await stage.player.enqueue(1, speech(200))
+        stage.player.complete(1)
+        await asyncio.sleep(1)
+        assert stage.player.underruns == 1
+        assert stage.transport.sent_s == pytest.approx(0.4)
+        assert stage.transport.most_ahead_s() <= 0.1 + 1e-9
+        await stage.end()
+
+    run(main)
+
+
+def test_pause_between_replies_is_no_underrun() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        for generation in (1, 2):
+            stage.player.open(generation, hold=False)
+            await stage.player.enqueue(generation, speech(200))
+            stage.player.complete(generation)
+            await asyncio.sleep(1)
+        assert stage.player.underruns == 0
+        await stage.end()
+
+    run(main)
+
+
+def test_synthesis_waits_while_far_ahead_of_playout() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        for _ in range(3):
+            await stage.player.enqueue(1, speech(10_000))
+        waiting = loop.create_task(stage.player.enqueue(1, speech(1000)))
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        await asyncio.sleep(10)
+        assert waiting.done()
+        await stage.end()
+
+    run(main)
+
+
+def test_clear_frees_a_synthesis_that_waits_for_room() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=True)
+        for _ in range(3):
+            await stage.player.enqueue(1, speech(10_000))
+        waiting = loop.create_task(stage.player.enqueue(1, speech(1000)))
+        await asyncio.sleep(0.1)
+        stage.player.clear()
+        await asyncio.wait_for(waiting, 1)
+        await stage.end()
+
+    run(main)

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine
+
+import numpy as np
+import pytest
+
+from gateway.calls.records import TurnRecord
+from gateway.calls.session import CallServices, CallSession
+from gateway.conversation.policy import Policy
+from gateway.events import AudioReceived, CallEnded, CallStarted
+from tests.calls.fakes import (
+    FakeChat,
+    FakeSynthesizer,
+    FakeTranscriber,
+    RecordingTransport,
+)
+from tests.conversation.driver import GREETING, NO_GREETING, is_voiced
+from tests.virtual_time import VirtualTimeLoop, run
+
+VOICE = np.full(320, 1000, dtype=np.int16)
+QUIET = np.zeros(320, dtype=np.int16)
+
+
+class Call:
+    """A session with its far side: the caller's line is live in virtual real time."""
+
+    def __init__(
+        self,
+        loop: VirtualTimeLoop,
+        transcriber: FakeTranscriber,
+        chat: FakeChat,
+        policy: Policy = NO_GREETING,
+    ) -> None:
+        self.records: list[TurnRecord] = []
+        self.transcriber, self.chat, self.synthesizer = transcriber, chat, FakeSynthesizer()
+        self.transport = RecordingTransport(loop.time)
+        self.session = CallSession(
+            "c1",
+            self.transport,
+            CallServices(
+                transcriber=transcriber,
+                chat=chat,
+                synthesizer=self.synthesizer,
+                system_prompt="You are the receptionist.",
+                policy=policy,
+                voice_detector=lambda: is_voiced,
+                max_tokens=50,
+                temperature=0.0,
+                on_turn=self.records.append,
+                clock=loop.time,
+            ),
+        )
+        self.task = loop.create_task(self.session.run())
+        self.session.deliver(CallStarted())
+
+    async def say(self, ms: int) -> None:
+        await self._send(VOICE, ms)
+
+    async def silence(self, ms: int) -> None:
+        await self._send(QUIET, ms)
+
+    async def _send(self, frame: np.ndarray[tuple[int], np.dtype[np.int16]], ms: int) -> None:
+        for _ in range(ms // 20):
+            await asyncio.sleep(0.02)
+            self.session.deliver(AudioReceived(frame))
+
+    async def end(self) -> None:
+        self.session.deliver(CallEnded("closed"))
+        await asyncio.wait_for(self.task, 1)
+
+
+def converse(
+    body: Callable[[Call], Coroutine[None, None, None]],
+    *,
+    texts: tuple[str | None, ...] = ("When do you open?",),
+    replies: tuple[str | None, ...] = ("We open at nine. Please come.",),
+    policy: Policy = NO_GREETING,
+) -> None:
+    """Run a call in virtual time, hang up, and check that nothing is left of it."""
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, FakeTranscriber(*texts), FakeChat(*replies), policy)
+        await body(call)
+        await call.end()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert call.chat.running == 0
+        assert call.chat.forgotten == ["c1"]
+
+    run(main)
+
+
+def test_turn_is_heard_understood_and_answered_in_order() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(3000)
+        assert call.transport.transcripts == [
+            ("caller", "When do you open?"),
+            ("assistant", "We open at nine. Please come."),
+        ]
+        assert call.transport.sent_s == pytest.approx(0.6)
+        (request,) = call.chat.requests
+        assert [(m.role, m.content) for m in request.messages] == [
+            ("system", "You are the receptionist."),
+            ("user", "When do you open?"),
+        ]
+        assert call.chat.promoted == ["c1"]
+
+    converse(body)
+
+
+def test_stages_of_a_turn_add_up_to_the_measured_gap() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        spoke_until = asyncio.get_running_loop().time()
+        await call.silence(3000)
+        (record,) = call.records
+        assert record.latency is not None
+        gap_ms = (call.transport.audio[0][0] - spoke_until) * 1000
+        assert record.latency.voice_to_voice_ms == pytest.approx(gap_ms, abs=1)
+        assert record.latency.stt_ms == pytest.approx(50, abs=1)
+        assert record.speculation_used
+        assert record.decision_to_audio_ms == pytest.approx(0, abs=1)
+        assert record.caller_text == "When do you open?"
+
+    converse(body)
+
+
+def test_slow_recogniser_shows_in_its_own_stage_only() -> None:
+    async def body(call: Call) -> None:
+        call.transcriber.delay_s = 1.0
+        await call.say(800)
+        await call.silence(3000)
+        (record,) = call.records
+        assert record.latency is not None
+        assert record.latency.stt_ms == pytest.approx(1000, abs=1)
+        assert record.latency.endpoint_ms == pytest.approx(200, abs=25)
+        assert not record.speculation_used
+
+    converse(body)
+
+
+def test_reply_is_prepared_but_not_heard_before_the_turn_is_over() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(420)
+        assert call.synthesizer.spoken
+        assert call.transport.audio == []
+
+    converse(body)
+
+
+def test_barge_in_silences_within_the_lead_and_the_next_prompt_holds_heard_words_only() -> None:
+    words = " ".join(f"w{i}" for i in range(40)) + "."
+
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(1500)
+        onset = asyncio.get_running_loop().time()
+        await call.say(600)
+        last_sent = call.transport.audio[-1][0]
+        assert last_sent - onset <= 0.25 + 0.06
+        await call.silence(1500)
+        heard = call.chat.requests[-1].messages[2].content.split()
+        assert 5 <= len(heard) < 20
+        assert heard == words.split()[: len(heard)]
+        assert call.transport.transcripts[1] == ("assistant", " ".join(heard))
+        assert call.records[0].interrupted
+
+    converse(body, texts=("Tell me.", "Stop."), replies=(words,))
+
+
+def test_greeting_comes_first_and_is_part_of_the_conversation() -> None:
+    async def body(call: Call) -> None:
+        await call.silence(1000)
+        assert call.transport.transcripts == [("assistant", "Hello.")]
+        await call.say(800)
+        await call.silence(2000)
+        roles = [m.role for m in call.chat.requests[0].messages]
+        assert roles == ["system", "assistant", "user"]
+
+    converse(body, policy=GREETING)
+
+
+@pytest.mark.parametrize(
+    ("texts", "replies"),
+    [((None, None, "Hello?"), ("Yes.",)), (("Hello?", "Hello?"), (None, None, "Yes."))],
+    ids=["recogniser", "chat model"],
+)
+def test_engine_failure_is_apologised_for_and_the_call_goes_on(
+    texts: tuple[str | None, ...], replies: tuple[str | None, ...]
+) -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(3000)
+        assert ("assistant", "Sorry.") in call.transport.transcripts
+        await call.say(800)
+        await call.silence(3000)
+        assert call.transport.transcripts[-2:] == [("caller", "Hello?"), ("assistant", "Yes.")]
+
+    converse(body, texts=texts, replies=replies)
+
+
+def test_voice_that_fails_twice_leaves_the_call_open() -> None:
+    policy = dataclasses.replace(
+        NO_GREETING,
+        phrases={"en": dataclasses.replace(NO_GREETING.phrases["en"], apology="broken")},
+    )
+
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(3000)
+        assert call.transport.audio == []
+        await call.say(800)
+        await call.silence(3000)
+        assert call.transport.transcripts[-1] == ("assistant", "It works.")
+
+    converse(body, texts=("One.", "Two."), replies=("broken", "broken", "It works."), policy=policy)
+
+
+def test_call_that_ends_in_mid_reply_leaves_nothing_running() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(700)
+        assert call.transport.audio
+
+    converse(body, replies=("one two three. " * 50,))
+
+
+def test_call_that_ends_while_engines_work_leaves_nothing_running() -> None:
+    async def body(call: Call) -> None:
+        call.transcriber.delay_s = 30
+        await call.say(800)
+        await call.silence(300)
+
+    converse(body)
+
+
+def test_drained_call_finishes_its_reply_and_ends_by_itself() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, FakeTranscriber("Hi."), FakeChat("One two three four five six."))
+        await call.say(800)
+        await call.silence(700)
+        call.session.drain()
+        assert not call.task.done()
+        await asyncio.wait_for(call.task, 2)
+        assert call.transport.transcripts[-1] == ("assistant", "One two three four five six.")
+
+    run(main)
+
+
+def test_drained_idle_call_ends_at_once() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, FakeTranscriber(), FakeChat("x"))
+        await call.silence(200)
+        call.session.drain()
+        await asyncio.wait_for(call.task, 0.1)
+
+    run(main)
+
+
+def test_bug_in_an_engine_ends_its_call_loudly() -> None:
+    class Broken(FakeTranscriber):
+        async def transcribe(self, request: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, Broken(), FakeChat("x"))
+        await call.say(800)
+        await call.silence(300)
+        with pytest.raises(ExceptionGroup):
+            await call.task
+        assert call.chat.forgotten == ["c1"]
+
+    run(main)
