@@ -22,7 +22,7 @@ def load_speech_model(settings: Settings) -> str:
                 model_path=settings.stt_path,
                 languages=settings.languages,
                 device=settings.stt_device,
-                compute_type=_compute_type(settings),
+                compute_type=settings.compute_type,
                 threads=settings.threads,
                 window=settings.stt_window,
             )
@@ -76,12 +76,6 @@ def load_voices(settings: Settings) -> str:
     started = time.monotonic()
     asyncio.run(load())
     return _told(", ".join(str(path) for path in settings.voice_paths.values()), started)
-
-
-def _compute_type(settings: Settings) -> str:
-    """The engine's word for the default is "auto": int8 on a CPU, the best of a GPU."""
-    chosen = settings.stt_compute_type
-    return "auto" if chosen == "default" else chosen
 
 
 def _told(what: str, started: float) -> str:

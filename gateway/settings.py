@@ -107,11 +107,10 @@ class Settings(BaseSettings):
         names = _voices(self.tts_voice, self.languages)
         return {language: self.models.voice(names[language], language) for language in names}
 
-    def compute_type(self, device: Literal["cpu", "cuda"]) -> str:
-        """What ``STT_COMPUTE_TYPE`` means on the device that was chosen."""
-        if self.stt_compute_type == "default":
-            return "float16" if device == "cuda" else "int8"
-        return self.stt_compute_type
+    @property
+    def compute_type(self) -> str:
+        """STT_COMPUTE_TYPE in the engine's words, where the default is called "auto"."""
+        return "auto" if self.stt_compute_type == "default" else self.stt_compute_type
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -131,6 +131,12 @@ def test_unknown_exceptions_are_swallowed_at_marked_boundaries_only(path: Path) 
                 assert raises or "# boundary" in lines[node.lineno - 1], f"line {node.lineno}"
 
 
+@in_layer("calls")
+def test_calls_name_no_engine_and_no_carrier(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").lower()
+    assert not [name for name in ("whisper", "llama", "piper", "twilio") if name in text]
+
+
 @everywhere
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
