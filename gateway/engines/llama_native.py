@@ -64,8 +64,8 @@ class NativeLlama:
         llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
         self.settings = settings
         self._context: Any = None
-        self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
         self._model = _load_model(settings)
+        self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
         self.vocab = vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = str(settings.model)
         self.bos = int(llama_cpp.llama_vocab_bos(vocab))

@@ -51,7 +51,9 @@ class LlamaWorker:
         self._generations: dict[int, Generation] = {}
         self._outbox: dict[asyncio.AbstractEventLoop, list[tuple[Generation, Item]]] = {}
         self._step_began: float | None = None
-        self._load_error: ModelError | None = None
+        self._load_error: ModelError | None = ModelError(
+            f"chat model {settings.model} failed to load; the log says why"
+        )
         self.counters = Counters()
         self.running = self.waiting = 0
         loaded = threading.Event()
@@ -97,37 +99,46 @@ class LlamaWorker:
 
     def _main(self, loaded: threading.Event) -> None:
         try:
-            self._native = native = NativeLlama(self._settings)
-            cells = native.cells
-            self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells))
-            self._slots = SlotScheduler(
-                cells=cells,
-                sequences=self._settings.max_sequences,
-                batch=self._settings.batch,
-                prefill_chunk=self._settings.prefill_chunk,
-                max_waiting=self._settings.max_waiting,
-            )
+            self._load()
         except ModelError as error:
             self._load_error = error
             return
         finally:
             loaded.set()
-        logger.info(
-            "chat model loaded: %s, cache of %d tokens, %d sequences",
-            self._settings.model.name,
-            cells,
-            self._settings.max_sequences,
-        )
         idle = True
         while (commands := self._take_commands(wait=idle)) is not None:
             idle = self._turn(commands)
-        self._fail_all("the chat model was closed")
+        self._fail_all(self._commands, "the chat model was closed")
         self._flush()
-        native.close()
+        self._native.close()
         with self._changed:
             self._ended = True
         for then in self._when_ended:
             then()
+
+    def _load(self) -> None:
+        settings = self._settings
+        self._native = native = NativeLlama(settings)
+        try:
+            cells = native.cells
+            self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells))
+        except ModelError:
+            native.close()
+            raise
+        self._slots = SlotScheduler(
+            cells=cells,
+            sequences=settings.max_sequences,
+            batch=settings.batch,
+            prefill_chunk=settings.prefill_chunk,
+            max_waiting=settings.max_waiting,
+        )
+        self._load_error = None
+        logger.info(
+            "chat model loaded: %s, cache of %d tokens, %d sequences",
+            settings.model.name,
+            cells,
+            settings.max_sequences,
+        )
 
     def _take_commands(self, wait: bool) -> list[Command] | None:
         """Commands since the last step; None when stopping. Sleeps when ``wait``."""
@@ -153,7 +164,7 @@ class LlamaWorker:
             self._close_requests()
         except Exception:  # boundary
             logger.exception("the chat model failed; its context is rebuilt")
-            self._fail_all("the chat model failed and was restarted; ask again")
+            self._fail_all(commands, "the chat model failed and was restarted; ask again")
             self._slots.reset()
             self._native.drop_context()
         finally:
@@ -179,7 +190,7 @@ class LlamaWorker:
         self._generations[generation.id] = generation
         try:
             self._slots.submit(self._slot_request(generation))
-        except (ChatError, ModelError) as error:
+        except (ChatError, ModelError, ValueError) as error:
             self._finish(generation.id, ChatError(str(error)))
 
     def _slot_request(self, generation: Generation) -> SlotRequest:
@@ -246,9 +257,8 @@ class LlamaWorker:
             generation.sampler.close()
         return generation
 
-    def _fail_all(self, reason: str) -> None:
-        with self._changed:
-            commands, self._commands = self._commands, []
+    def _fail_all(self, commands: list[Command], reason: str) -> None:
+        """Fail every generation, also those of ``commands`` that were not looked at yet."""
         for command in commands:
             if isinstance(command, Start):
                 self._generations[command.generation.id] = command.generation

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority
 from gateway.engines.llama import LlamaChat, LlamaSettings
-from gateway.errors import ChatError, ConfigError, ModelError
+from gateway.engines.llama_commands import Generation, Start
+from gateway.engines.llama_template import PromptBuilder
+from gateway.errors import ChatError, ModelError
 
 MODEL = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
 # Without flash attention the kernels are those of the plain Llama class, and then batched greedy
@@ -81,6 +84,35 @@ def shared() -> Iterator[LlamaChat]:
 
 
 @pytest.fixture
+def never_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No token ends a reply, so that only max_tokens, a stop or a cancellation does."""
+    monkeypatch.setattr(llama_cpp, "llama_vocab_is_eog", lambda vocab, token: False)
+
+
+@dataclass
+class Gate:
+    """Holds every forward pass until it is opened."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    decode = llama_cpp.llama_decode
+
+    def held(context: Any, batch: Any) -> Any:
+        gate.reached.set()
+        gate.opened.wait()
+        return decode(context, batch)
+
+    monkeypatch.setattr(llama_cpp, "llama_decode", held)
+    yield gate
+    gate.opened.set()
+
+
+@pytest.fixture
 def chat() -> Iterator[LlamaChat]:
     chat = LlamaChat(SETTINGS)
     yield chat
@@ -129,9 +161,10 @@ def test_eight_streams_post_to_the_loop_once_per_step(chat: LlamaChat) -> None:
     assert chat.counters.steps < chat.counters.sampled
 
 
+@pytest.mark.usefixtures("never_ending")
 def test_closing_the_stream_stops_within_one_token(chat: LlamaChat) -> None:
     async def scenario() -> None:
-        stream = chat.stream(request(max_tokens=1500, call="long", **NEVER_ENDING))
+        stream = chat.stream(request(max_tokens=1500, call="long"))
         await anext(stream)
         await stream.aclose()
         sampled = chat.counters.sampled
@@ -143,12 +176,13 @@ def test_closing_the_stream_stops_within_one_token(chat: LlamaChat) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("never_ending")
 def test_cancelling_the_reading_task_frees_its_place(chat: LlamaChat) -> None:
     async def scenario() -> None:
         first = asyncio.Event()
 
         async def read() -> None:
-            async for _ in chat.stream(request(max_tokens=1500, **NEVER_ENDING)):
+            async for _ in chat.stream(request(max_tokens=1500)):
                 first.set()
 
         task = asyncio.create_task(read())
@@ -160,10 +194,6 @@ def test_cancelling_the_reading_task_frees_its_place(chat: LlamaChat) -> None:
         assert chat.load.running == 0
 
     asyncio.run(scenario())
-
-
-# Hot sampling with a penalty hardly ever ends by itself.
-NEVER_ENDING: dict[str, Any] = {"temperature": 5.0, "min_p": 0.0, "top_p": 1.0, "seed": 3}
 
 
 def test_system_prompt_is_prefilled_once_for_all_calls(chat: LlamaChat) -> None:
@@ -183,14 +213,14 @@ def test_system_prompt_is_prefilled_once_for_all_calls(chat: LlamaChat) -> None:
 
 def test_next_turn_prefills_only_the_new_tokens(chat: LlamaChat) -> None:
     async def scenario() -> int:
-        first = request()
+        first = request(max_tokens=8)
         reply = await collect(chat, first)
         before = chat.counters.prefilled
         more = (ChatMessage("assistant", reply), ChatMessage("user", "Thanks."))
         await collect(chat, replace(first, messages=first.messages + more))
         return chat.counters.prefilled - before
 
-    assert asyncio.run(scenario()) < 20
+    assert asyncio.run(scenario()) < 25
 
 
 def test_cut_history_reuses_what_is_still_true(chat: LlamaChat) -> None:
@@ -239,25 +269,30 @@ def test_seed_repeats_a_sampled_reply_and_another_seed_changes_it(shared: LlamaC
     assert len({reply(seed) for seed in range(4)}) > 1
 
 
-def test_busy_engine_refuses_speculation(caplog: pytest.LogCaptureFixture) -> None:
+def test_busy_engine_drops_speculation_and_then_refuses_newcomers(gate: Gate) -> None:
     chat = LlamaChat(replace(SETTINGS, max_sequences=1, max_waiting=1))
 
     async def scenario() -> list[str | BaseException]:
-        requests = [
-            request(call="a"),
-            request(call="b"),
-            request(call="c", priority=Priority.SPECULATIVE),
+        running = asyncio.create_task(collect(chat, request(call="a")))
+        await asyncio.to_thread(gate.reached.wait)
+        assert chat.load.step_seconds > 0
+        others = [
+            asyncio.create_task(collect(chat, item))
+            for item in (
+                request(call="b", priority=Priority.SPECULATIVE),
+                request(call="c"),
+                request(call="d"),
+            )
         ]
-        return await asyncio.gather(
-            *(collect(chat, item) for item in requests), return_exceptions=True
-        )
+        await asyncio.sleep(0)
+        gate.opened.set()
+        return await asyncio.gather(running, *others, return_exceptions=True)
 
-    results = asyncio.run(scenario())
-    assert sum(isinstance(result, str) for result in results) >= 1
-    refused = [result for result in results if isinstance(result, BaseException)]
-    assert refused
-    assert all(isinstance(error, ChatError) for error in refused)
-    assert all(str(error).startswith("busy") for error in refused)
+    a, b, c, d = asyncio.run(scenario())
+    assert isinstance(a, str) and isinstance(c, str)
+    for error in (b, d):
+        assert isinstance(error, ChatError)
+        assert str(error).startswith("busy")
     asyncio.run(chat.close())
 
 
@@ -273,6 +308,42 @@ def test_failed_forward_pass_fails_the_requests_and_service_goes_on(
     assert chat.load.running == 0
 
 
+def test_bug_in_the_owner_loop_fails_only_what_was_asked(
+    chat: LlamaChat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def together() -> list[str | BaseException]:
+        requests = (request(call="a"), request(call="b"))
+        return await asyncio.gather(
+            *(collect(chat, item) for item in requests), return_exceptions=True
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PromptBuilder, "build", lambda *args: 1 // 0)
+        assert all(isinstance(result, ChatError) for result in asyncio.run(together()))
+    assert "ZeroDivisionError" in caplog.text
+    assert all(isinstance(result, str) for result in asyncio.run(together()))
+
+
+@pytest.mark.usefixtures("never_ending")
+def test_reply_whose_event_loop_is_gone_is_given_up(chat: LlamaChat) -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    chat._worker.send(Start(Generation(1_000_000, loop, request(call="b", max_tokens=1500))))
+    asyncio.run(collect(chat, request()))
+    assert chat.load.running == 0
+
+
+def test_quantised_cache_serves_too() -> None:
+    chat = LlamaChat(replace(SETTINGS, kv_type_k="q8_0", kv_type_v="q8_0", flash_attention="on"))
+    assert asyncio.run(collect(chat, request()))
+    asyncio.run(chat.close())
+
+
+def test_request_that_makes_no_sense_fails_alone(shared: LlamaChat) -> None:
+    with pytest.raises(ChatError):
+        asyncio.run(collect(shared, request("\ud800")))
+
+
 def test_forgotten_call_starts_from_the_shared_prefix(chat: LlamaChat) -> None:
     asyncio.run(collect(chat, request(max_tokens=20)))
     chat.forget("a")
@@ -283,11 +354,12 @@ def test_forgotten_call_starts_from_the_shared_prefix(chat: LlamaChat) -> None:
     assert 60 < prefix < chat.counters.prefilled
 
 
+@pytest.mark.usefixtures("never_ending")
 def test_closing_fails_running_replies_and_refuses_new_ones() -> None:
     chat = LlamaChat(SETTINGS)
 
     async def scenario() -> None:
-        stream = chat.stream(request(max_tokens=1500, **NEVER_ENDING))
+        stream = chat.stream(request(max_tokens=1500))
         await anext(stream)
         await chat.close()
         with pytest.raises(ChatError, match="closed"):
@@ -319,47 +391,3 @@ def test_prompts_and_replies_stay_out_of_the_logs(
         reply = asyncio.run(collect(chat, request()))
     assert reply
     assert caplog.text == ""
-
-
-def test_missing_model_names_the_path(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"nothing\.gguf not found; download"):
-        LlamaChat(replace(SETTINGS, model=tmp_path / "nothing.gguf"))
-
-
-def test_other_file_format_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ModelError, match="is not a GGUF file"):
-        LlamaChat(replace(SETTINGS, model=path))
-
-
-@pytest.mark.parametrize("size", [10, 200_000, 1_000_000])
-def test_truncated_model_is_refused(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(MODEL.read_bytes()[:size])
-    with pytest.raises(ModelError, match=r"cannot be loaded \((?!no reason).*download it again"):
-        LlamaChat(replace(SETTINGS, model=path))
-
-
-def test_unknown_architecture_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    data = MODEL.read_bytes()
-    at = data.index(b"general.architecture") + len(b"general.architecture") + 12
-    assert data[at : at + 5] == b"llama"
-    path.write_bytes(data[:at] + b"xxxxx" + data[at + 5 :])
-    with pytest.raises(ModelError, match="unknown model architecture: 'xxxxx'"):
-        LlamaChat(replace(SETTINGS, model=path))
-
-
-def test_model_without_chat_template_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(
-        MODEL.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.that_template")
-    )
-    with pytest.raises(ModelError, match="no chat template"):
-        LlamaChat(replace(SETTINGS, model=path))
-
-
-def test_impossible_settings_are_named_together() -> None:
-    with pytest.raises(ConfigError, match="max_sequences.*n_ctx.*kv_type_v"):
-        LlamaSettings(MODEL, n_ctx=10, max_sequences=0, kv_type_v="q8_0", flash_attention="off")

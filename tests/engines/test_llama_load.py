@@ -1,0 +1,58 @@
+"""Model files and settings that the chat engine refuses at start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.engines.llama import LlamaChat, LlamaSettings
+from gateway.errors import ConfigError, ModelError
+
+MODEL = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
+SETTINGS = LlamaSettings(MODEL, n_ctx=512, threads=1)
+
+
+def test_missing_model_names_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nothing\.gguf not found; download"):
+        LlamaChat(replace(SETTINGS, model=tmp_path / "nothing.gguf"))
+
+
+def test_other_file_format_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match="is not a GGUF file"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+@pytest.mark.parametrize("size", [10, 200_000, 1_000_000])
+def test_truncated_model_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(MODEL.read_bytes()[:size])
+    with pytest.raises(ModelError, match=r"cannot be loaded \((?!no reason).*download it again"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_unknown_architecture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    data = MODEL.read_bytes()
+    at = data.index(b"general.architecture") + len(b"general.architecture") + 12
+    assert data[at : at + 5] == b"llama"
+    path.write_bytes(data[:at] + b"xxxxx" + data[at + 5 :])
+    with pytest.raises(ModelError, match="unknown model architecture: 'xxxxx'"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_model_without_chat_template_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(
+        MODEL.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.that_template")
+    )
+    with pytest.raises(ModelError, match="no chat template"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_impossible_settings_are_named_together() -> None:
+    with pytest.raises(ConfigError, match="max_sequences.*n_ctx.*kv_type_v"):
+        LlamaSettings(MODEL, n_ctx=10, max_sequences=0, kv_type_v="q8_0", flash_attention="off")
