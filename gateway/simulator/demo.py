@@ -12,7 +12,7 @@ from rich.console import Console
 from gateway.audio.pcm import Samples
 from gateway.calls.records import TurnRecord
 from gateway.engines.base import TranscribeRequest
-from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
+from gateway.loading import load_transcriber
 from gateway.settings import Settings
 from gateway.simulator.accuracy import WordErrors, count_word_errors
 from gateway.simulator.caller import Patience
@@ -28,9 +28,7 @@ Listen = Callable[[Samples, str], Awaitable[str]]
 @asynccontextmanager
 async def open_listener(settings: Settings) -> AsyncIterator[Listen]:
     """A recogniser of its own, with the gateway's model, so that no call waits for the demo."""
-    recogniser = await WhisperTranscriber.load(
-        WhisperSettings(settings.stt_path, settings.languages, threads=1)
-    )
+    recogniser = await load_transcriber(settings)
 
     async def listen(samples: Samples, language: str) -> str:
         transcript = await recogniser.transcribe(TranscribeRequest(samples, language))
