@@ -86,7 +86,7 @@ class WhisperTranscriber:
         """
         pool = WorkerPool("stt", settings.workers)
         try:
-            model = await pool.run(_load_model, settings)
+            model = await pool.run(load_model, settings)
         except BaseException:
             await pool.close()
             raise
@@ -163,7 +163,12 @@ class _Part:
     duration_s: float
 
 
-def _load_model(settings: WhisperSettings) -> RecognitionModel:
+def load_model(settings: WhisperSettings) -> RecognitionModel:
+    """Load and warm the model; blocking.
+
+    Raises:
+        ModelError: the model cannot be used; one line that says what to do.
+    """
     whisper = open_whisper(
         settings.model_path,
         settings.languages,

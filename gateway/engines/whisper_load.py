@@ -126,13 +126,13 @@ def _check_files(path: Path) -> None:
 
 
 def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str]) -> None:
-    """A model lists the tokens of its languages; one without a list knows English only."""
+    """Conversions list the tokens of their languages; an empty list is an English-only model."""
     tokens = {
-        token["content"]: token["id"]
+        token["id"]: token["content"].strip("<|>")
         for token in _read_json(path / "tokenizer.json")["added_tokens"]
     }
-    listed = set(config.get("lang_ids") or ())
-    known = {content[2:-2] for content, number in tokens.items() if number in listed} or {"en"}
+    listed = config.get("lang_ids", tokens)
+    known = {tokens[number] for number in listed if number in tokens} or {"en"}
     missing = [language for language in languages if language not in known]
     if missing or not languages:
         raise ModelError(

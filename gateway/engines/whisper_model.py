@@ -22,6 +22,9 @@ TOKENS_PER_SECOND = 16
 
 TOKENS_FREE = 24
 
+CONTEXT_TOKENS = 448
+"""Text context of every Whisper model: prompt and transcript together."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
@@ -106,7 +109,7 @@ class RecognitionModel:
             encoded,
             prompts,
             beam_size=self._beam_size,
-            max_length=max(map(len, prompts)) + new_tokens,
+            max_length=min(CONTEXT_TOKENS, len(prompts[0]) + new_tokens),
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,

@@ -1,0 +1,312 @@
+"""Speech of the starter voices: one level, clean joins, no text that breaks it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numpy as np
+import pytest
+
+from gateway.audio.pcm import SAMPLE_RATE, Samples
+from gateway.engines.bridge import WorkerPool
+from gateway.engines.piper import PiperSettings, PiperSynthesizer, SpeechCache, VoiceSettings
+from gateway.engines.piper_shape import (
+    KNEE,
+    SOUND,
+    active_rms,
+    gain_to,
+    shape_piece,
+    to_int16,
+)
+from gateway.engines.piper_text import (
+    CLAUSE_PAUSE_S,
+    FIRST_CHARS,
+    MOST_CHARS,
+    SENTENCE_PAUSE_S,
+    USUAL_CHARS,
+    Piece,
+    split_speakable,
+)
+from gateway.engines.piper_voice import Voice, load_voice
+from gateway.errors import ModelError, SynthesisError
+
+VOICES = Path(__file__).parents[2] / "models" / "starter" / "tts"
+TEXTS = {
+    "en": "I would like to help you. We are open from nine to five. Please call again tomorrow.",
+    "ar": "مرحبا بكم في العيادة. نعمل من التاسعة إلى الخامسة. شكرا جزيلا لكم.",
+    "ru": "Здравствуйте, я вам помогу. Мы работаем с девяти до пяти. Позвоните нам завтра.",
+}
+SETTINGS = PiperSettings(
+    {language: VoiceSettings(VOICES / f"{language}.onnx") for language in TEXTS}
+)
+
+T = TypeVar("T")
+
+
+@cache
+def starter_voices() -> dict[str, Voice]:
+    return {
+        language: load_voice(language, settings, SETTINGS.level_dbfs)
+        for language, settings in SETTINGS.voices.items()
+    }
+
+
+def with_synthesizer(
+    body: Callable[[PiperSynthesizer], Awaitable[T]], voices: dict[str, Voice] | None = None
+) -> T:
+    async def main() -> T:
+        pool = WorkerPool("tts", 1)
+        synthesizer = PiperSynthesizer(voices or starter_voices(), pool, SETTINGS)
+        try:
+            return await body(synthesizer)
+        finally:
+            await synthesizer.close()
+
+    return asyncio.run(main())
+
+
+async def collect(stream: AsyncGenerator[Samples, None]) -> list[Samples]:
+    return [samples async for samples in stream]
+
+
+def speak(text: str, language: str) -> list[Samples]:
+    return with_synthesizer(lambda synthesizer: collect(synthesizer.stream(text, language)))
+
+
+def level_db(samples: Samples) -> float:
+    return float(20 * np.log10(active_rms(samples)))
+
+
+def test_every_voice_speaks_sentence_by_sentence_at_one_level() -> None:
+    for language, text in TEXTS.items():
+        pieces = speak(text, language)
+        assert len(pieces) == 3
+        assert level_db(np.concatenate(pieces)) == pytest.approx(SETTINGS.level_dbfs, abs=2.5)
+        for piece in pieces:
+            assert piece.dtype == np.int16
+            assert level_db(piece) == pytest.approx(SETTINGS.level_dbfs, abs=4.0)
+            assert np.abs(piece.astype(int)).max() < 32767
+
+
+def test_pieces_join_without_a_click_and_with_a_short_pause() -> None:
+    for language, text in TEXTS.items():
+        for piece in speak(text, language):
+            assert piece[0] == 0
+            pause = round(SENTENCE_PAUSE_S * SAMPLE_RATE)
+            assert not piece[-pause:].any()
+            sound = np.flatnonzero(np.abs(piece.astype(int)) > SOUND)
+            assert sound[0] <= 0.03 * SAMPLE_RATE
+            assert len(piece) - sound[-1] <= pause + 0.05 * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("text", ["", "  \n ", "...", "?!", "😀👍🏽", "[[ ]]", "***", "\x00\u200f"])
+def test_text_without_words_is_silence(text: str, language: str) -> None:
+    assert speak(text, language) == []
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12:30",
+        "Привет hello مرحبا 你好 😀!",
+        "a\x00b [[x]] <speak> & \u202etfel",
+        "word " * 60,
+        "x" * 450,
+        "٣ ١٢,5% №7",
+    ],
+)
+def test_odd_text_is_spoken_without_an_error(text: str, language: str) -> None:
+    assert speak(text, language)
+
+
+def test_two_thousand_characters_start_with_a_short_piece() -> None:
+    text = "Please wait for a moment, then we will check the calendar, and call you back. " * 26
+    pieces = split_speakable(text[:2000])
+    assert len(pieces[0].text) <= FIRST_CHARS
+    assert max(len(piece.text) for piece in pieces) <= USUAL_CHARS
+    assert " ".join(piece.text for piece in pieces) == text[:2000].strip()
+
+
+def test_a_language_without_a_voice_is_named() -> None:
+    with pytest.raises(SynthesisError, match="no voice for language 'de'; voices: en, ar, ru"):
+        speak("Guten Tag.", "de")
+
+
+def test_a_fixed_phrase_is_spoken_from_the_cache() -> None:
+    calls: list[str] = []
+
+    class Counting:
+        def speak(self, piece: Piece) -> Samples:
+            calls.append(piece.text)
+            return np.random.default_rng(len(calls)).integers(-99, 99, 800).astype(np.int16)
+
+    async def body(synthesizer: PiperSynthesizer) -> tuple[list[Samples], list[Samples]]:
+        text = "Hello. One moment."
+        first = await collect(synthesizer.stream(text, "en"))
+        return first, await collect(synthesizer.stream(text, "en"))
+
+    first, again = with_synthesizer(body, {"en": cast(Voice, Counting())})
+    assert calls == ["Hello.", "One moment."]
+    assert len(first) == 2
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert not one.flags.writeable
+
+
+def test_a_stopped_reply_skips_the_sentences_that_have_not_started() -> None:
+    spoken: list[str] = []
+
+    class Recording:
+        def speak(self, piece: Piece) -> Samples:
+            spoken.append(piece.text)
+            return np.full(160, 5, np.int16)
+
+    async def body(synthesizer: PiperSynthesizer) -> None:
+        stream = synthesizer.stream("One. Two. Three. Four. Five. Six.", "en")
+        await anext(stream)
+        await stream.aclose()
+
+    with_synthesizer(body, {"en": cast(Voice, Recording())})
+    assert len(spoken) <= 2
+
+
+def test_an_interrupted_phrase_is_not_cached() -> None:
+    async def body(synthesizer: PiperSynthesizer) -> int:
+        stream = synthesizer.stream(TEXTS["en"], "en")
+        await anext(stream)
+        await stream.aclose()
+        return len(await collect(synthesizer.stream(TEXTS["en"], "en")))
+
+    assert with_synthesizer(body) == 3
+
+
+def test_the_cache_is_bounded_and_forgets_the_least_recently_used() -> None:
+    cache = SpeechCache(max_samples=250)
+    for name in ("a", "b"):
+        cache.put((name, "en"), [np.zeros(100, np.int16)])
+    assert cache.get(("a", "en")) is not None
+    cache.put(("c", "en"), [np.zeros(60, np.int16), np.zeros(40, np.int16)])
+    assert cache.get(("b", "en")) is None
+    assert cache.get(("a", "en")) is not None
+    cache.put(("huge", "en"), [np.zeros(300, np.int16)])
+    assert len(cache) == 0
+
+
+def texts(text: str) -> list[str]:
+    return [piece.text for piece in split_speakable(text)]
+
+
+def test_text_is_cut_into_sentences() -> None:
+    assert texts("Yes. Is it? It is!\nGood") == ["Yes.", "Is it?", "It is!", "Good"]
+    assert texts("هل أنت هنا؟ نعم.") == ["هل أنت هنا؟", "نعم."]
+    assert texts('He said "Stop!" Then he left.') == ['He said "Stop!"', "Then he left."]
+
+
+def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
+    for text in ("Dr. Smith is here.", "J. R. Tolkien.", "It costs 3.50 today.", "На ул. Мира."):
+        assert texts(text) == [text]
+
+
+def test_a_long_sentence_is_cut_at_clauses_with_a_shorter_pause() -> None:
+    text = ("we open at nine, " * 12).strip(" ,") + "."
+    pieces = split_speakable(text)
+    assert " ".join(piece.text for piece in pieces) == text
+    assert {piece.pause_s for piece in pieces[:-1]} == {CLAUSE_PAUSE_S}
+    assert pieces[-1].pause_s == SENTENCE_PAUSE_S
+    assert all(piece.text.endswith(",") for piece in pieces[:-1])
+
+
+def test_text_without_punctuation_is_cut_between_words() -> None:
+    pieces = texts("word " * 100)
+    assert max(map(len, pieces)) <= MOST_CHARS
+    assert " ".join(pieces) == ("word " * 100).strip()
+
+
+def test_loud_peaks_are_bent_and_never_clip() -> None:
+    ramp = np.linspace(-4, 4, 801, dtype=np.float32)
+    limited = to_int16(ramp, 1.0).astype(int)
+    assert np.abs(limited).max() <= 32767
+    assert (np.diff(limited) >= 0).all()
+    below = np.abs(ramp) <= KNEE
+    np.testing.assert_allclose(limited[below], ramp[below] * 32767, atol=1)
+
+
+def test_the_level_ignores_pauses() -> None:
+    tone = np.rint(8000 * np.sin(np.arange(SAMPLE_RATE) * 0.3)).astype(np.int16)
+    padded = np.pad(tone, (0, 3 * SAMPLE_RATE))
+    assert active_rms(padded) == pytest.approx(active_rms(tone), rel=0.01)
+    assert 20 * np.log10(active_rms(tone) * gain_to(-20.0, active_rms(tone))) == pytest.approx(-20)
+    assert active_rms(np.zeros(SAMPLE_RATE, np.int16)) == 0.0
+    assert gain_to(-20.0, 0.0) == 1.0
+
+
+def test_silence_around_a_piece_becomes_a_fixed_pause() -> None:
+    tone = np.rint(8000 * np.cos(np.arange(SAMPLE_RATE) * 0.3)).astype(np.int16)
+    shaped = shape_piece(np.pad(tone, SAMPLE_RATE), 0.1)
+    assert len(shaped) == SAMPLE_RATE + round((0.02 + 0.04 + 0.1) * SAMPLE_RATE)
+    abrupt = shape_piece(tone, 0.1)
+    assert abrupt[0] == 0 and not abrupt[-1600:].any()
+    assert np.abs(np.diff(abrupt.astype(int))).max() <= np.abs(np.diff(tone.astype(int))).max() + 1
+    assert len(shape_piece(np.zeros(100, np.int16), 0.1)) == 0
+    assert len(shape_piece(np.full(5, 9000, np.int16), 0.0)) == 5
+
+
+@pytest.fixture
+def voice_copy(tmp_path: Path) -> Iterator[Path]:
+    for suffix in (".onnx", ".onnx.json"):
+        shutil.copy(VOICES / f"ru{suffix}", tmp_path / f"voice{suffix}")
+    yield tmp_path / "voice.onnx"
+
+
+def load_error(language: str, settings: VoiceSettings) -> str:
+    with pytest.raises(ModelError) as caught:
+        asyncio.run(PiperSynthesizer.load(PiperSettings({language: settings})))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_voice_file_is_named(voice_copy: Path) -> None:
+    (voice_copy.parent / "voice.onnx.json").unlink()
+    assert "voice.onnx.json does not exist" in load_error("ru", VoiceSettings(voice_copy))
+    voice_copy.unlink()
+    assert "voice.onnx does not exist" in load_error("ru", VoiceSettings(voice_copy))
+
+
+@pytest.mark.parametrize("content", [b"not a model", b""])
+def test_a_damaged_voice_says_what_to_do(voice_copy: Path, content: bytes) -> None:
+    voice_copy.write_bytes(content)
+    assert "download it again" in load_error("ru", VoiceSettings(voice_copy))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"num_symbols": 1}'])
+def test_a_wrong_configuration_says_what_to_do(voice_copy: Path, content: str) -> None:
+    voice_copy.with_name("voice.onnx.json").write_text(content)
+    assert "not a Piper voice configuration" in load_error("ru", VoiceSettings(voice_copy))
+
+
+def test_a_voice_of_another_language_is_refused(voice_copy: Path) -> None:
+    assert "speaks 'ru'" in load_error("en", VoiceSettings(voice_copy))
+
+
+def test_a_speaker_the_voice_lacks_is_refused(voice_copy: Path) -> None:
+    assert "speakers 0 to 0, got speaker 3" in load_error("ru", VoiceSettings(voice_copy, 3))
+
+
+def test_no_voice_at_all_is_refused() -> None:
+    with pytest.raises(ModelError, match="no voice is configured"):
+        asyncio.run(PiperSynthesizer.load(PiperSettings({})))
+
+
+def test_the_pace_follows_the_length_scale() -> None:
+    def duration(scale: float | None) -> int:
+        voice = load_voice("ru", VoiceSettings(VOICES / "ru.onnx", None, scale), -20.0)
+        return len(voice.speak(Piece("Здравствуйте, чем я могу помочь?", 0.0)))
+
+    assert duration(1.3) > 1.15 * duration(None)

@@ -1,0 +1,363 @@
+"""Speech recognition with the starter model on speech of the starter voices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numpy as np
+import pytest
+
+from gateway.audio.pcm import SAMPLE_RATE, Samples
+from gateway.engines.base import Priority, TranscribeRequest, Transcript
+from gateway.engines.bridge import WorkerPool
+from gateway.engines.piper_text import Piece
+from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
+from gateway.engines.whisper import WhisperSettings, WhisperTranscriber, load_model
+from gateway.engines.whisper_guards import Verdict, compression_ratio, has_loop, is_silent, judge
+from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
+from gateway.engines.whisper_window import (
+    FULL_WINDOW,
+    SHORT_WINDOWS,
+    choose_window,
+    split_at_quiet,
+)
+from gateway.errors import ModelError, TranscriptionError
+
+STARTER = Path(__file__).parents[2] / "models" / "starter"
+SETTINGS = WhisperSettings(STARTER / "stt", device="cpu", threads=1)
+VOICES = {"en": "en_espeak.onnx", "ar": "ar.onnx", "ru": "ru.onnx"}
+
+SENTENCES = [
+    ("en", "I would like to book an appointment for tomorrow."),
+    ("en", "What time do you open on Saturday?"),
+    ("en", "I need an eye exam as soon as possible."),
+    ("ru", "Сколько это стоит?"),
+    ("ru", "Какая у вас электронная почта?"),
+    ("ru", "У вас есть свободное время послезавтра?"),
+    ("ar", "هل تعملون في نهاية الأسبوع؟"),
+    ("ar", "هل عندكم موعد متاح يوم الأحد؟"),
+    ("ar", "أحتاج موعدا يوم السبت في المساء."),
+]
+
+NOISE = np.random.default_rng(1).normal(0, 3000, SAMPLE_RATE).astype(np.int16)
+
+T = TypeVar("T")
+
+
+@cache
+def starter_model() -> RecognitionModel:
+    return load_model(SETTINGS)
+
+
+@cache
+def starter_voice(language: str) -> Voice:
+    path = STARTER / "tts" / VOICES[language]
+    return load_voice(language, VoiceSettings(path), level_dbfs=-20.0)
+
+
+@cache
+def speech(language: str, text: str) -> Samples:
+    return starter_voice(language).speak(Piece(text, 0.1))
+
+
+def with_transcriber(
+    body: Callable[[WhisperTranscriber], Awaitable[T]],
+    model: RecognitionModel | None = None,
+    settings: WhisperSettings = SETTINGS,
+) -> T:
+    async def main() -> T:
+        pool = WorkerPool("stt", 1)
+        transcriber = WhisperTranscriber(model or starter_model(), pool, settings)
+        try:
+            return await body(transcriber)
+        finally:
+            await transcriber.close()
+
+    return asyncio.run(main())
+
+
+def transcribe(*requests: TranscribeRequest) -> list[Transcript]:
+    async def body(transcriber: WhisperTranscriber) -> list[Transcript]:
+        return list(await asyncio.gather(*map(transcriber.transcribe, requests)))
+
+    return with_transcriber(body)
+
+
+def words(text: str) -> list[str]:
+    return re.sub(r"[^\w ]", " ", text.lower().replace("ё", "е")).split()
+
+
+def word_errors(expected: Sequence[str], heard: Sequence[str]) -> int:
+    row = list(range(len(heard) + 1))
+    for number, word in enumerate(expected, 1):
+        diagonal, row[0] = row[0], number
+        for column, other in enumerate(heard, 1):
+            best = min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
+            diagonal, row[column] = row[column], best
+    return row[-1]
+
+
+def test_spoken_sentences_are_recognised_in_their_language() -> None:
+    results = transcribe(*(TranscribeRequest(speech(*sentence)) for sentence in SENTENCES))
+    assert [result.language for result in results] == [language for language, _ in SENTENCES]
+    expected = [words(text) for _, text in SENTENCES]
+    errors = sum(
+        word_errors(truth, words(result.text))
+        for truth, result in zip(expected, results, strict=True)
+    )
+    assert errors / sum(map(len, expected)) < 0.35
+    for result in results:
+        assert 0.5 < result.language_probability <= 1.0
+        assert result.avg_logprob <= 0.0
+        assert result.no_speech_prob < 0.5
+
+
+def test_a_batch_of_mixed_languages_equals_single_requests() -> None:
+    clips = [Clip(speech(*sentence), None) for sentence in SENTENCES[:8]]
+    together = starter_model().recognise(clips, SHORT_WINDOWS[3])
+    single = [starter_model().recognise([clip], SHORT_WINDOWS[3])[0] for clip in clips]
+    assert [r.text for r in together] == [r.text for r in single]
+    assert [r.language for r in together] == [r.language for r in single]
+
+
+def test_a_short_window_hears_what_the_full_window_hears() -> None:
+    clips = [Clip(speech(*sentence), sentence[0]) for sentence in SENTENCES[:6:2]]
+    short = starter_model().recognise(clips, SHORT_WINDOWS[3])
+    full = starter_model().recognise(clips, FULL_WINDOW)
+    heard = [words(result.text) for result in full]
+    errors = sum(word_errors(h, words(s.text)) for h, s in zip(heard, short, strict=True))
+    assert errors / sum(map(len, heard)) <= 0.35
+
+
+def test_an_initial_prompt_of_any_length_is_accepted() -> None:
+    settings = replace(SETTINGS, initial_prompt="The clinic of Doctor Wells. " * 80, beam_size=2)
+    clip = Clip(speech(*SENTENCES[0]), "en")
+    assert load_model(settings).recognise([clip], SHORT_WINDOWS[2])[0].language == "en"
+
+
+def test_a_pinned_language_is_used() -> None:
+    result = transcribe(TranscribeRequest(speech(*SENTENCES[0]), language="ru"))[0]
+    assert result.language == "ru"
+    assert result.language_probability == 1.0
+
+
+def test_a_language_that_is_not_configured_is_named() -> None:
+    with pytest.raises(TranscriptionError, match="'de'"):
+        transcribe(TranscribeRequest(speech(*SENTENCES[0]), language="de"))
+
+
+def test_nothing_said_gives_an_empty_text() -> None:
+    noise = np.random.default_rng(5).normal(0.0, 300.0, 2 * SAMPLE_RATE).astype(np.int16)
+    quiet = [np.zeros(0, np.int16), np.zeros(SAMPLE_RATE, np.int16), np.ones(1, np.int16), noise]
+    assert [result.text for result in transcribe(*map(TranscribeRequest, quiet))] == [""] * 4
+
+
+def test_clipped_speech_does_not_fail() -> None:
+    clipped = np.clip(speech(*SENTENCES[0]).astype(np.int32) * 50, -32768, 32767).astype(np.int16)
+    assert transcribe(TranscribeRequest(clipped))[0].language in SETTINGS.languages
+
+
+def test_five_minutes_are_recognised_in_pieces() -> None:
+    sentence = np.pad(speech(*SENTENCES[0]), (0, 2 * SAMPLE_RATE))
+    long = np.tile(sentence, 300 * SAMPLE_RATE // len(sentence))
+    heard = words(transcribe(TranscribeRequest(long, language="en"))[0].text)
+    assert heard.count("appointment") >= 5
+
+
+def test_a_cancelled_request_is_not_computed() -> None:
+    model = Scripted([recognition("first"), recognition("unwanted")])
+    model.gate.clear()
+
+    async def body(transcriber: WhisperTranscriber) -> str:
+        first = asyncio.create_task(transcriber.transcribe(TranscribeRequest(NOISE)))
+        await asyncio.to_thread(model.started.wait)
+        unwanted = asyncio.create_task(transcriber.transcribe(TranscribeRequest(NOISE)))
+        await asyncio.sleep(0)
+        unwanted.cancel()
+        await asyncio.gather(unwanted, return_exceptions=True)
+        model.gate.set()
+        return (await first).text
+
+    assert with_transcriber(body, cast(RecognitionModel, model)) == "first"
+    assert model.windows == [200]
+
+
+def test_a_model_that_fails_gives_a_transcription_error() -> None:
+    clip = Clip(np.zeros(3 * SAMPLE_RATE, np.int16), "en")
+    with pytest.raises(TranscriptionError, match="speech recognition failed"):
+        starter_model().recognise([clip], window=FULL_WINDOW + 2)
+
+
+class Scripted:
+    """Stands in for the model: gives prepared results and notes the windows asked for."""
+
+    languages = ("en",)
+
+    def __init__(self, results: list[Recognition]) -> None:
+        self._results = results
+        self.windows: list[int] = []
+        self.started, self.gate = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def recognise(self, clips: Sequence[Clip], window: int) -> list[Recognition]:
+        self.windows.append(window)
+        self.started.set()
+        self.gate.wait()
+        return [self._results.pop(0) for _ in clips]
+
+
+def recognition(text: str, avg_logprob: float = -0.2) -> Recognition:
+    return Recognition(text, "en", 1.0, avg_logprob, 0.1)
+
+
+def hear(model: Scripted, priority: Priority = Priority.FINAL) -> str:
+    request = TranscribeRequest(NOISE, priority=priority)
+    return with_transcriber(
+        lambda transcriber: transcriber.transcribe(request), cast(RecognitionModel, model)
+    ).text
+
+
+def test_a_degenerate_result_is_tried_again_in_the_full_window() -> None:
+    model = Scripted([recognition("guess", -1.5), recognition("hello")])
+    assert hear(model) == "hello"
+    assert model.windows == [200, FULL_WINDOW]
+
+
+def test_a_result_that_stays_degenerate_is_nothing() -> None:
+    model = Scripted([recognition("guess", -1.5), recognition("worse", -2.0)])
+    assert hear(model) == ""
+    assert model.windows == [200, FULL_WINDOW]
+
+
+def test_a_degenerate_partial_is_not_tried_again() -> None:
+    model = Scripted([recognition("guess", -1.5)])
+    assert hear(model, Priority.PARTIAL) == ""
+    assert model.windows == [200]
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s", "avg_logprob", "no_speech_prob", "verdict"),
+    [
+        ("Book a table for two.", 2.0, -0.3, 0.0, Verdict.GOOD),
+        ("Book a table for two.", 2.0, -0.3, 0.9, Verdict.GOOD),
+        ("Book a table for two.", 2.0, -1.2, 0.9, Verdict.SILENCE),
+        ("", 2.0, 0.0, 0.9, Verdict.SILENCE),
+        ("Book a table for two.", 2.0, -1.2, 0.1, Verdict.DEGENERATE),
+        ("ha" * 60, 20.0, -0.1, 0.0, Verdict.DEGENERATE),
+        ("This is far more than anybody can say in so little time.", 0.5, -0.1, 0.0,
+         Verdict.DEGENERATE),
+        ("thank you very much " * 5, 10.0, -0.1, 0.0, Verdict.DEGENERATE),
+    ],
+)  # fmt: skip
+def test_guards_tell_speech_from_inventions(
+    text: str, duration_s: float, avg_logprob: float, no_speech_prob: float, verdict: Verdict
+) -> None:
+    assert judge(text.strip(), duration_s, avg_logprob, no_speech_prob) is verdict
+
+
+def test_phone_numbers_are_not_loops() -> None:
+    assert not has_loop("zero five five five five five five one two")
+    assert not has_loop("yes yes yes no no no")
+    assert has_loop("no " * 12)
+    assert has_loop("and I said to him " * 6)
+
+
+def test_ordinary_text_does_not_compress_like_a_loop() -> None:
+    assert compression_ratio("I would like to book an appointment for tomorrow.") < 1.5
+    assert compression_ratio("so so so so " * 20) > 2.4
+
+
+def test_silence_is_told_by_its_peak() -> None:
+    assert is_silent(np.zeros(0, np.int16))
+    assert is_silent(np.full(100, -32, np.int16))
+    assert not is_silent(np.array([0, -32768], np.int16))
+
+
+def test_the_window_is_the_smallest_that_holds_speech_and_padding() -> None:
+    assert choose_window(0) == 200
+    assert choose_window(round(1.5 * SAMPLE_RATE)) == 200
+    assert choose_window(round(1.6 * SAMPLE_RATE)) == 300
+    assert choose_window(28 * SAMPLE_RATE) == FULL_WINDOW
+    assert choose_window(SAMPLE_RATE, "full") == FULL_WINDOW
+
+
+def test_long_speech_is_cut_where_it_is_quiet() -> None:
+    noise = np.random.default_rng(2).normal(0, 3000, 60 * SAMPLE_RATE).astype(np.int16)
+    for second in (23, 45):
+        noise[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] = 0
+    pieces = list(split_at_quiet(noise))
+    np.testing.assert_array_equal(np.concatenate(pieces), noise)
+    cuts = np.cumsum([len(piece) for piece in pieces])[:-1] / SAMPLE_RATE
+    assert [int(cut) for cut in cuts] == [23, 45]
+
+
+def broken_copy(tmp_path: Path, name: str, content: bytes | None) -> Path:
+    """A copy of the starter model in which one file is missing or replaced."""
+    copy = tmp_path / "stt"
+    shutil.copytree(SETTINGS.model_path, copy)
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.bin", None, "has no model.bin; download it again"),
+        ("config.json", None, "has no config.json"),
+        ("tokenizer.json", None, "has no tokenizer.json"),
+        ("vocabulary.json", None, "has no vocabulary.json"),
+        ("model.bin", b"\x06\x00\x00\x00\x0e\x00Whisper", "damaged or not a CTranslate2"),
+        ("model.bin", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("config.json", b"{", "not valid JSON"),
+        ("tokenizer.json", b"{}", "not a Hugging Face tokenizer"),
+        ("preprocessor_config.json", b'{"feature_size": 128}', "80 mel bands"),
+    ],
+)
+def test_a_model_that_cannot_load_says_what_to_do(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = broken_copy(tmp_path, name, content)
+    with pytest.raises(ModelError, match=message) as caught:
+        asyncio.run(WhisperTranscriber.load(WhisperSettings(path, device="cpu", threads=1)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_directory_and_a_foreign_model_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        load_model(WhisperSettings(tmp_path / "none"))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="ct2-transformers-converter"):
+        load_model(WhisperSettings(tmp_path))
+
+
+def test_a_language_the_model_lacks_is_named() -> None:
+    known = sorted(["ar", "en", "ru"])
+    assert len(json.loads((SETTINGS.model_path / "config.json").read_text())["lang_ids"]) == 3
+    with pytest.raises(ModelError, match=f"language de; it knows {', '.join(known)}"):
+        load_model(WhisperSettings(SETTINGS.model_path, languages=("en", "de")))
+
+
+def test_an_unknown_compute_type_lists_the_possible_ones() -> None:
+    with pytest.raises(ModelError, match="int8"):
+        load_model(WhisperSettings(SETTINGS.model_path, device="cpu", compute_type="int3"))
+
+
+def test_a_missing_gpu_falls_back_to_the_cpu_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
+    settings = WhisperSettings(SETTINGS.model_path, device="cuda", threads=1)
+    assert load_model(settings).languages == ("en", "ar", "ru")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["speech recognition falls back to the CPU: no CUDA device was found"]
