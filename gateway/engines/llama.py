@@ -37,6 +37,10 @@ class LlamaChat:
 
     The constructor loads the model and blocks for as long as that takes; the methods never block.
 
+    Greedy replies are those of the sequence running alone, up to rounding: a sum over a batch or
+    over other cache cells may be rounded differently, and then a near tie can fall the other way.
+    Flash attention on and off differ in the same manner.
+
     Raises:
         ModelError: the model file is missing, damaged, or cannot serve calls.
     """

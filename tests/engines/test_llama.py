@@ -12,55 +12,17 @@ from typing import Any
 import llama_cpp
 import pytest
 
-from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority
+from gateway.engines.base import ChatMessage, ChatRequest, Priority
 from gateway.engines.llama import LlamaChat, LlamaSettings
 from gateway.engines.llama_commands import Generation, Start
 from gateway.engines.llama_template import PromptBuilder
 from gateway.errors import ChatError, ModelError
+from tests.engines.chat_requests import ALL_REQUESTS, collect, request, system
 
 MODEL = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
 # Without flash attention the kernels are those of the plain Llama class, and then batched greedy
 # output is the same token for token; with it, rounding differs for both in the same way.
 SETTINGS = LlamaSettings(MODEL, n_ctx=4096, threads=1, flash_attention="off")
-
-PROFILES = {
-    "en": (
-        "name: Harbour Clinic\nopen: Monday to Friday from nine in the morning to six\n"
-        "closed: Saturday, Sunday\naddress: twelve Mill Road\n"
-        "prices: cleaning = ninety dirhams; filling = two hundred dirhams\npeople: the manager"
-    ),
-    "ar": (
-        "name: عيادة السنابل\nopen: من الأحد إلى الخميس من التاسعة صباحا حتى السادسة مساء\n"
-        "closed: الجمعة\naddress: شارع النخيل، مبنى رقم عشرة\n"
-        "prices: تنظيف الأسنان = مئة درهم; فحص = خمسون درهما\npeople: المدير"
-    ),
-    "ru": (
-        "name: клиника Лотос\nopen: с понедельника по пятницу с девяти утра до семи вечера\n"
-        "closed: суббота; воскресенье\naddress: улица Кузнечная, дом двадцать три\n"
-        "prices: чистка = сто дирхамов; осмотр = пятьдесят дирхамов\npeople: дежурный врач"
-    ),
-}
-QUESTIONS = {
-    "en": ("Hello, where are you?", "How much is a cleaning?", "I need to see a doctor."),
-    "ar": ("ما هو عنوانكم؟", "كم سعر تنظيف الأسنان؟", "أريد حجز موعد."),
-    "ru": ("Какой у вас адрес?", "Сколько стоит чистка?", "Хочу записаться на приём."),
-}
-
-
-def system(language: str) -> ChatMessage:
-    text = "You are the phone receptionist. Speak briefly in the caller's language."
-    return ChatMessage("system", f"{text}\n[{language}]\n{PROFILES[language]}")
-
-
-def request(
-    question: str = "Hello, where are you?", language: str = "en", call: str = "a", **changes: Any
-) -> ChatRequest:
-    messages = (system(language), ChatMessage("user", question))
-    return replace(ChatRequest(call, messages, max_tokens=40), **changes)
-
-
-async def collect(chat: ChatModel, request: ChatRequest) -> str:
-    return "".join([piece async for piece in chat.stream(request)])
 
 
 def reference(requests: list[ChatRequest]) -> list[str]:
@@ -117,13 +79,6 @@ def chat() -> Iterator[LlamaChat]:
     chat = LlamaChat(SETTINGS)
     yield chat
     asyncio.run(chat.close())
-
-
-ALL_REQUESTS = [
-    request(question, language, call=f"{language}{i}")
-    for language, questions in QUESTIONS.items()
-    for i, question in enumerate(questions)
-]
 
 
 def test_batched_greedy_replies_equal_those_of_one_sequence_alone(shared: LlamaChat) -> None:
@@ -293,6 +248,24 @@ def test_busy_engine_drops_speculation_and_then_refuses_newcomers(gate: Gate) ->
     for error in (b, d):
         assert isinstance(error, ChatError)
         assert str(error).startswith("busy")
+    asyncio.run(chat.close())
+
+
+def test_promoted_speculation_keeps_its_place(gate: Gate) -> None:
+    chat = LlamaChat(replace(SETTINGS, max_sequences=1))
+
+    async def scenario() -> tuple[str, str]:
+        speculation = request(call="a", priority=Priority.SPECULATIVE)
+        running = asyncio.create_task(collect(chat, speculation))
+        await asyncio.to_thread(gate.reached.wait)
+        chat.promote("a")
+        final = asyncio.create_task(collect(chat, request(call="b")))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        return await asyncio.gather(running, final)
+
+    a, b = asyncio.run(scenario())
+    assert a == b != ""
     asyncio.run(chat.close())
 
 
