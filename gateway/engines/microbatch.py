@@ -31,6 +31,7 @@ class BatchPolicy:
 
     Attributes:
         max_batch: most requests computed together.
+        max_weight: most weight of a batch of several (see `Ticket.weight`).
         max_wait_s: how long a batch of several requests may wait to grow. A lone request never
             waits: what comes while it runs forms the next batch.
         capacity: waiting requests above which partial, then speculative ones are dropped. FINAL
@@ -39,6 +40,7 @@ class BatchPolicy:
     """
 
     max_batch: int = 8
+    max_weight: int = 3000
     max_wait_s: float = 0.004
     capacity: int = 64
     partial_stale_s: float = 1.0
@@ -53,6 +55,7 @@ class Ticket(Generic[K, T]):
         key: only tickets of one key share a batch.
         priority: order of service.
         arrived: time of arrival, seconds of any monotonic clock.
+        weight: what the item adds to the cost of a batch, in the unit of `BatchPolicy.max_weight`.
         abandoned: nobody waits for the result any more.
     """
 
@@ -60,6 +63,7 @@ class Ticket(Generic[K, T]):
     key: K
     priority: Priority
     arrived: float
+    weight: int = 1
     abandoned: bool = False
 
 
@@ -100,7 +104,7 @@ class BatchQueue(Generic[K, T]):
         batch = self._next_batch()
         if not batch:
             return None
-        if len(batch) in (1, self._policy.max_batch):
+        if len(batch) in (1, self._room_for(batch[0])):
             return 0.0
         oldest = min(ticket.arrived for ticket in batch)
         return max(0.0, oldest + self._policy.max_wait_s - now)
@@ -126,7 +130,11 @@ class BatchQueue(Generic[K, T]):
             if ticket.key == first.key
             and (partials_welcome or ticket.priority is not Priority.PARTIAL)
         ]
-        return fitting[: self._policy.max_batch]
+        return fitting[: self._room_for(first)]
+
+    def _room_for(self, first: Ticket[K, T]) -> int:
+        """Size of a full batch: items of one key weigh the same, so the first tells for all."""
+        return max(1, min(self._policy.max_batch, self._policy.max_weight // first.weight))
 
     def _forget_abandoned(self) -> None:
         self._waiting = [ticket for ticket in self._waiting if not ticket.abandoned]
@@ -164,8 +172,8 @@ class MicroBatcher(Generic[K, T, R]):
         self._closing = False
         self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
 
-    async def submit(self, item: T, key: K, priority: Priority) -> R:
-        """Wait for the result of one item.
+    async def submit(self, item: T, key: K, priority: Priority, weight: int = 1) -> R:
+        """Wait for the result of one item; items of one key have one weight.
 
         Cancelling the awaiting task drops the item if its batch has not started.
 
@@ -177,7 +185,7 @@ class MicroBatcher(Generic[K, T, R]):
             raise DroppedError("the engine is closing")
         loop = asyncio.get_running_loop()
         job: _Job[T, R] = _Job(item, loop.create_future())
-        ticket = Ticket(job, key, priority, loop.time())
+        ticket = Ticket(job, key, priority, loop.time(), weight)
         _drop(self._queue.offer(ticket), "dropped: the queue is full")
         self._changed.set()
         try:

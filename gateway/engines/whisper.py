@@ -47,7 +47,7 @@ class WhisperSettings:
         initial_prompt: text that primes the decoder for names and spelling.
         beam_size: 1 is greedy, the fastest.
         min_avg_logprob: mean log-probability per token under which a text counts as a guess.
-        batch: bounds of the queue in front of the model.
+        batch: bounds of the queue in front of the model; its weights are mel frames (10 ms).
     """
 
     model_path: Path
@@ -140,7 +140,8 @@ class WhisperTranscriber:
 
     async def _recognise(self, clip: Clip, window: int, priority: Priority) -> Recognition:
         try:
-            return await self._batcher.submit(clip, window, priority)
+            # Weighed in mel frames: long windows must not pile up in front of short ones.
+            return await self._batcher.submit(clip, window, priority, weight=window)
         except DroppedError as error:
             raise TranscriptionError(str(error)) from error
 

@@ -63,6 +63,15 @@ def test_a_batch_is_bounded() -> None:
     assert items(queue.take()) == ["d"]
 
 
+def test_heavy_items_share_a_batch_only_up_to_its_weight() -> None:
+    heavy = [Ticket(name, 300, FINAL, 5.0, weight=POLICY.max_weight // 2) for name in "abc"]
+    queue = queue_of(*heavy)
+    assert queue.delay(5.0) == 0.0
+    assert items(queue.take()) == ["a", "b"]
+    huge = Ticket("d", 300, FINAL, 5.0, weight=2 * POLICY.max_weight)
+    assert items(queue_of(huge).take()) == ["d"]
+
+
 def test_final_goes_before_speculative_before_partial() -> None:
     queue = queue_of(
         ticket("p", PARTIAL, key=1), ticket("s", SPECULATIVE, key=2), ticket("f", FINAL, key=3)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import shutil
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -22,15 +20,12 @@ from gateway.engines.bridge import WorkerPool
 from gateway.engines.piper_text import Piece
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
 from gateway.engines.whisper import WhisperSettings, WhisperTranscriber, load_model
-from gateway.engines.whisper_guards import Verdict, compression_ratio, has_loop, is_silent, judge
 from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
 from gateway.engines.whisper_window import (
     FULL_WINDOW,
     SHORT_WINDOWS,
-    choose_window,
-    split_at_quiet,
 )
-from gateway.errors import ModelError, TranscriptionError
+from gateway.errors import TranscriptionError
 
 STARTER = Path(__file__).parents[2] / "models" / "starter"
 SETTINGS = WhisperSettings(STARTER / "stt", device="cpu", threads=1)
@@ -242,122 +237,3 @@ def test_a_degenerate_partial_is_not_tried_again() -> None:
     model = Scripted([recognition("guess", -1.5)])
     assert hear(model, Priority.PARTIAL) == ""
     assert model.windows == [200]
-
-
-@pytest.mark.parametrize(
-    ("text", "duration_s", "avg_logprob", "no_speech_prob", "verdict"),
-    [
-        ("Book a table for two.", 2.0, -0.3, 0.0, Verdict.GOOD),
-        ("Book a table for two.", 2.0, -0.3, 0.9, Verdict.GOOD),
-        ("Book a table for two.", 2.0, -1.2, 0.9, Verdict.SILENCE),
-        ("", 2.0, 0.0, 0.9, Verdict.SILENCE),
-        ("Book a table for two.", 2.0, -1.2, 0.1, Verdict.DEGENERATE),
-        ("ha" * 60, 20.0, -0.1, 0.0, Verdict.DEGENERATE),
-        ("This is far more than anybody can say in so little time.", 0.5, -0.1, 0.0,
-         Verdict.DEGENERATE),
-        ("thank you very much " * 5, 10.0, -0.1, 0.0, Verdict.DEGENERATE),
-    ],
-)  # fmt: skip
-def test_guards_tell_speech_from_inventions(
-    text: str, duration_s: float, avg_logprob: float, no_speech_prob: float, verdict: Verdict
-) -> None:
-    assert judge(text.strip(), duration_s, avg_logprob, no_speech_prob) is verdict
-
-
-def test_phone_numbers_are_not_loops() -> None:
-    assert not has_loop("zero five five five five five five one two")
-    assert not has_loop("yes yes yes no no no")
-    assert has_loop("no " * 12)
-    assert has_loop("and I said to him " * 6)
-
-
-def test_ordinary_text_does_not_compress_like_a_loop() -> None:
-    assert compression_ratio("I would like to book an appointment for tomorrow.") < 1.5
-    assert compression_ratio("so so so so " * 20) > 2.4
-
-
-def test_silence_is_told_by_its_peak() -> None:
-    assert is_silent(np.zeros(0, np.int16))
-    assert is_silent(np.full(100, -32, np.int16))
-    assert not is_silent(np.array([0, -32768], np.int16))
-
-
-def test_the_window_is_the_smallest_that_holds_speech_and_padding() -> None:
-    assert choose_window(0) == 200
-    assert choose_window(round(1.5 * SAMPLE_RATE)) == 200
-    assert choose_window(round(1.6 * SAMPLE_RATE)) == 300
-    assert choose_window(28 * SAMPLE_RATE) == FULL_WINDOW
-    assert choose_window(SAMPLE_RATE, "full") == FULL_WINDOW
-
-
-def test_long_speech_is_cut_where_it_is_quiet() -> None:
-    noise = np.random.default_rng(2).normal(0, 3000, 60 * SAMPLE_RATE).astype(np.int16)
-    for second in (23, 45):
-        noise[second * SAMPLE_RATE : (second + 1) * SAMPLE_RATE] = 0
-    pieces = list(split_at_quiet(noise))
-    np.testing.assert_array_equal(np.concatenate(pieces), noise)
-    cuts = np.cumsum([len(piece) for piece in pieces])[:-1] / SAMPLE_RATE
-    assert [int(cut) for cut in cuts] == [23, 45]
-
-
-def broken_copy(tmp_path: Path, name: str, content: bytes | None) -> Path:
-    """A copy of the starter model in which one file is missing or replaced."""
-    copy = tmp_path / "stt"
-    shutil.copytree(SETTINGS.model_path, copy)
-    (copy / name).unlink()
-    if content is not None:
-        (copy / name).write_bytes(content)
-    return copy
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("model.bin", None, "has no model.bin; download it again"),
-        ("config.json", None, "has no config.json"),
-        ("tokenizer.json", None, "has no tokenizer.json"),
-        ("vocabulary.json", None, "has no vocabulary.json"),
-        ("model.bin", b"\x06\x00\x00\x00\x0e\x00Whisper", "damaged or not a CTranslate2"),
-        ("model.bin", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        ("config.json", b"{", "not valid JSON"),
-        ("tokenizer.json", b"{}", "not a Hugging Face tokenizer"),
-        ("preprocessor_config.json", b'{"feature_size": 128}', "80 mel bands"),
-    ],
-)
-def test_a_model_that_cannot_load_says_what_to_do(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
-    path = broken_copy(tmp_path, name, content)
-    with pytest.raises(ModelError, match=message) as caught:
-        asyncio.run(WhisperTranscriber.load(WhisperSettings(path, device="cpu", threads=1)))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_directory_and_a_foreign_model_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist"):
-        load_model(WhisperSettings(tmp_path / "none"))
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="ct2-transformers-converter"):
-        load_model(WhisperSettings(tmp_path))
-
-
-def test_a_language_the_model_lacks_is_named() -> None:
-    known = sorted(["ar", "en", "ru"])
-    assert len(json.loads((SETTINGS.model_path / "config.json").read_text())["lang_ids"]) == 3
-    with pytest.raises(ModelError, match=f"language de; it knows {', '.join(known)}"):
-        load_model(WhisperSettings(SETTINGS.model_path, languages=("en", "de")))
-
-
-def test_an_unknown_compute_type_lists_the_possible_ones() -> None:
-    with pytest.raises(ModelError, match="int8"):
-        load_model(WhisperSettings(SETTINGS.model_path, device="cpu", compute_type="int3"))
-
-
-def test_a_missing_gpu_falls_back_to_the_cpu_with_one_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
-    settings = WhisperSettings(SETTINGS.model_path, device="cuda", threads=1)
-    assert load_model(settings).languages == ("en", "ar", "ru")
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warnings == ["speech recognition falls back to the CPU: no CUDA device was found"]

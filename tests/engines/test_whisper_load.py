@@ -1,0 +1,78 @@
+"""A speech model that cannot be used is refused with one line that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.engines.whisper import WhisperSettings, WhisperTranscriber, load_model
+from gateway.errors import ModelError
+
+SETTINGS = WhisperSettings(Path(__file__).parents[2] / "models" / "starter" / "stt", device="cpu")
+
+
+def broken_copy(tmp_path: Path, name: str, content: bytes | None) -> Path:
+    """A copy of the starter model in which one file is missing or replaced."""
+    copy = tmp_path / "stt"
+    shutil.copytree(SETTINGS.model_path, copy)
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.bin", None, "has no model.bin; download it again"),
+        ("config.json", None, "has no config.json"),
+        ("tokenizer.json", None, "has no tokenizer.json"),
+        ("vocabulary.json", None, "has no vocabulary.json"),
+        ("model.bin", b"\x06\x00\x00\x00\x0e\x00Whisper", "damaged or not a CTranslate2"),
+        ("model.bin", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("config.json", b"{", "not valid JSON"),
+        ("tokenizer.json", b"{}", "not a Hugging Face tokenizer"),
+        ("preprocessor_config.json", b'{"feature_size": 128}', "80 mel bands"),
+    ],
+)
+def test_a_model_that_cannot_load_says_what_to_do(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = broken_copy(tmp_path, name, content)
+    with pytest.raises(ModelError, match=message) as caught:
+        asyncio.run(WhisperTranscriber.load(WhisperSettings(path, device="cpu", threads=1)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_directory_and_a_foreign_model_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        load_model(WhisperSettings(tmp_path / "none"))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="ct2-transformers-converter"):
+        load_model(WhisperSettings(tmp_path))
+
+
+def test_a_language_the_model_lacks_is_named() -> None:
+    known = sorted(["ar", "en", "ru"])
+    assert len(json.loads((SETTINGS.model_path / "config.json").read_text())["lang_ids"]) == 3
+    with pytest.raises(ModelError, match=f"language de; it knows {', '.join(known)}"):
+        load_model(WhisperSettings(SETTINGS.model_path, languages=("en", "de")))
+
+
+def test_an_unknown_compute_type_lists_the_possible_ones() -> None:
+    with pytest.raises(ModelError, match="int8"):
+        load_model(WhisperSettings(SETTINGS.model_path, device="cpu", compute_type="int3"))
+
+
+def test_a_missing_gpu_falls_back_to_the_cpu_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
+    settings = WhisperSettings(SETTINGS.model_path, device="cuda", threads=1)
+    assert load_model(settings).languages == ("en", "ar", "ru")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["speech recognition falls back to the CPU: no CUDA device was found"]
