@@ -1,11 +1,18 @@
-"""Loading each configured model once, for `doctor`; the engines are imported only then."""
+"""Loading each configured model once, for `doctor`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from gateway.loading import load_chat, load_transcriber, load_voices
 from gateway.settings import Settings
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
 
 
 def load_speech_model(settings: Settings) -> str:
@@ -14,24 +21,7 @@ def load_speech_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
-
-    async def load() -> None:
-        model = await WhisperTranscriber.load(
-            WhisperSettings(
-                model_path=settings.stt_path,
-                languages=settings.languages,
-                device=settings.stt_device,
-                compute_type=settings.compute_type,
-                threads=settings.threads,
-                window=settings.stt_window,
-            )
-        )
-        await model.close()
-
-    started = time.monotonic()
-    asyncio.run(load())
-    return _told(str(settings.stt_path), started)
+    return _timed(str(settings.stt_path), load_transcriber, settings)
 
 
 def load_chat_model(settings: Settings) -> str:
@@ -40,43 +30,23 @@ def load_chat_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    from gateway.engines.llama import LlamaChat, LlamaSettings
-
-    async def load() -> None:
-        model = LlamaChat(
-            LlamaSettings(
-                model=settings.llm_path,
-                n_ctx=settings.llm_context,
-                threads=settings.threads,
-                n_gpu_layers=settings.llm_gpu_layers,
-            )
-        )
-        await model.close()
-
-    started = time.monotonic()
-    asyncio.run(load())
-    return _told(str(settings.llm_path), started)
+    return _timed(str(settings.llm_path), load_chat, settings)
 
 
-def load_voices(settings: Settings) -> str:
+def load_all_voices(settings: Settings) -> str:
     """Load the voice of every language; says which and how long it took.
 
     Raises:
         ModelError: a voice cannot be used.
     """
-    from gateway.engines.piper import PiperSettings, PiperSynthesizer
-    from gateway.engines.piper_voice import VoiceSettings
+    paths = ", ".join(str(path) for path in settings.voice_paths.values())
+    return _timed(paths, load_voices, settings)
 
-    voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
 
-    async def load() -> None:
-        synthesizer = await PiperSynthesizer.load(PiperSettings(voices))
-        await synthesizer.close()
+def _timed(what: str, load: Callable[[Settings], Awaitable[_Closable]], settings: Settings) -> str:
+    async def load_and_close() -> None:
+        await (await load(settings)).close()
 
     started = time.monotonic()
-    asyncio.run(load())
-    return _told(", ".join(str(path) for path in settings.voice_paths.values()), started)
-
-
-def _told(what: str, started: float) -> str:
+    asyncio.run(load_and_close())
     return f"{what}, loaded in {time.monotonic() - started:.1f} s"

@@ -1,0 +1,214 @@
+"""Composition root: settings -> engines -> calls -> listener. Knows everything, known by none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Protocol, Self, TypeVar, cast
+
+from gateway.audio.vad import WebRtcVad
+from gateway.calls.base import CallTransport, RunningCall
+from gateway.calls.records import TurnRecord
+from gateway.calls.registry import CallRegistry
+from gateway.calls.session import CallServices, CallSession
+from gateway.conversation.policy import BargeInPolicy, EndpointPolicy, Phrases, Policy
+from gateway.engines.llama import LlamaChat
+from gateway.errors import ConfigError, GatewayError
+from gateway.loading import load_chat, load_transcriber, load_voices
+from gateway.protocols.native import NativeProtocol
+from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
+from gateway.receptionist.prompt import system_prompt
+from gateway.servers.connection import EdgeLimits
+from gateway.servers.http import Readiness
+from gateway.servers.websocket import WebSocketServer
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FirstT = TypeVar("FirstT")
+SecondT = TypeVar("SecondT")
+ThirdT = TypeVar("ThirdT")
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+EngineT = TypeVar("EngineT", bound=_Closable)
+
+
+class Gateway:
+    """A running gateway: ``async with Gateway(settings) as gateway: await gateway.ready()``.
+
+    Entering binds the port and starts to load the models; until they are ready, calls are refused
+    with 503. Leaving drains and stops.
+
+    Args:
+        on_turn: told about every finished exchange of every call.
+    """
+
+    def __init__(
+        self, settings: Settings, *, on_turn: Callable[[TurnRecord], None] | None = None
+    ) -> None:
+        self._settings = settings
+        self._on_turn = on_turn or (lambda record: None)
+        self._profile = served_profile(settings)
+        self._readiness = Readiness("stt", "llm", "tts", "calls")
+        self._services: CallServices | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
+        self._server = WebSocketServer(
+            self._new_call,
+            CallRegistry(settings.gateway_max_calls),
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            readiness=self._readiness,
+            protocol_factory=self._new_protocol,
+            limits=EdgeLimits(
+                init_timeout_s=settings.gateway_init_timeout_s,
+                idle_timeout_s=settings.gateway_idle_timeout_s,
+            ),
+        )
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine calls."""
+        host = self._settings.gateway_host
+        if host in ("0.0.0.0", "::", ""):
+            host = "127.0.0.1"
+        return f"ws://{f'[{host}]' if ':' in host else host}:{self._server.port}/"
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        self._loading = asyncio.create_task(self._load(), name="load models")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._server.drain(self._settings.gateway_drain_timeout_s)
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def ready(self) -> None:
+        """Wait until every model is loaded and warmed.
+
+        Raises:
+            ConfigError: a model cannot be used.
+        """
+        assert self._loading is not None, "enter the gateway first"
+        await asyncio.shield(self._loading)
+
+    async def serve_until_stopped(self) -> None:
+        """Take calls until SIGINT or SIGTERM; then let running calls finish their sentence.
+
+        A second signal ends the process at once.
+        """
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, stop.set)
+        await stop.wait()
+        for number in signals:
+            loop.remove_signal_handler(number)
+        log.info("stopping: no new calls, running ones may finish their sentence")
+        await self._server.drain(self._settings.gateway_drain_timeout_s)
+
+    # ------------------------------------------------------------------ models
+
+    async def _load(self) -> None:
+        started = time.monotonic()
+        prompt = system_prompt(self._profile)
+        transcriber, synthesizer, chat = await _all(
+            self._part("stt", load_transcriber(self._settings)),
+            self._part("tts", load_voices(self._settings)),
+            self._part("llm", self._load_chat(prompt)),
+        )
+        self._services = CallServices(
+            transcriber=transcriber,
+            chat=chat,
+            synthesizer=synthesizer,
+            system_prompt=prompt,
+            policy=self._policy(),
+            voice_detector=WebRtcVad,
+            max_tokens=self._settings.llm_max_tokens,
+            temperature=self._settings.llm_temperature,
+            on_turn=self._on_turn,
+        )
+        self._readiness.mark("calls")
+        log.info("ready for calls after %.1f s", time.monotonic() - started)
+
+    async def _part(self, name: str, load: Awaitable[EngineT]) -> EngineT:
+        engine = await load
+        self._stack.push_async_callback(engine.close)
+        self._readiness.mark(name)
+        return engine
+
+    async def _load_chat(self, prompt: str) -> LlamaChat:
+        chat = await load_chat(self._settings)
+        try:
+            chat.check_system_prompt(prompt)
+            await chat.warm_up(prompt)
+        except GatewayError:
+            await chat.close()
+            raise
+        return chat
+
+    # ------------------------------------------------------------------ calls
+
+    def _new_protocol(self) -> NativeProtocol:
+        lead_s = self._settings.playout_lead_ms / 1000
+        return NativeProtocol(self._settings.languages, lead_s)
+
+    def _new_call(self, call_id: str, transport: CallTransport) -> RunningCall:
+        assert self._services is not None, "no call is admitted before the models are ready"
+        return CallSession(call_id, transport, self._services)
+
+    def _policy(self) -> Policy:
+        settings = self._settings
+        phrases = {
+            code: Phrases(facts.greeting, facts.apology) for code, facts in self._profile.items()
+        }
+        return Policy(
+            default_language=settings.gateway_default_language,
+            phrases=phrases,
+            endpoint=EndpointPolicy(settings.turn_pause_ms, settings.turn_end_ms),
+            barge_in=BargeInPolicy(settings.turn_barge_in_ms),
+        )
+
+
+def served_profile(settings: Settings) -> Profile:
+    """The configured business profile, in the languages that are served.
+
+    Raises:
+        ConfigError: it cannot be read, or lacks a served language.
+    """
+    path = settings.business_profile or DEFAULT_PROFILE
+    profile = load_profile(path)
+    missing = [code for code in settings.languages if code not in profile]
+    if missing:
+        tables = ", ".join(f"[{code}]" for code in missing)
+        raise ConfigError(
+            f"business profile {path} lacks {tables}: add it, or take the language out of"
+            " GATEWAY_LANGUAGES"
+        )
+    return {code: profile[code] for code in settings.languages}
+
+
+async def _all(
+    first: Awaitable[FirstT], second: Awaitable[SecondT], third: Awaitable[ThirdT]
+) -> tuple[FirstT, SecondT, ThirdT]:
+    """Wait for all; if some fail, report every model's problem at once."""
+    results = await asyncio.gather(first, second, third, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if not isinstance(error, GatewayError):
+            raise error
+    if errors:
+        raise ConfigError("\n".join(str(error) for error in errors)) from errors[0]
+    return cast(tuple[FirstT, SecondT, ThirdT], tuple(results))
