@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,16 +125,24 @@ def call(
     """
     from gateway.simulator.client import place_call
     from gateway.simulator.recording import load_recording, save_stereo
-    from gateway.simulator.report import as_plain_values, print_call
+    from gateway.simulator.report import as_plain_values, print_exchange, print_gaps
 
     recordings = [load_recording(path) for path in audio]
-    result = asyncio.run(place_call(url or _configured_url(), recordings, language=language))
+    console = Console()
+    result = asyncio.run(
+        place_call(
+            url or _configured_url(),
+            recordings,
+            language=language,
+            on_exchange=None if as_json else partial(print_exchange, console),
+        )
+    )
     if save:
         save_stereo(save, result.caller_track, result.assistant_track)
     if as_json:
         print(json.dumps(as_plain_values(result), ensure_ascii=False, indent=2))
     else:
-        print_call(Console(), result)
+        print_gaps(console, result)
     if result.failure:
         if not as_json:
             _complain(result.failure)
@@ -237,7 +246,9 @@ def _configured_url() -> str:
 
 
 def _complain(message: str) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    Console(stderr=True).print(
+        f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True
+    )
 
 
 def main() -> None:

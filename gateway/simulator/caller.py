@@ -7,7 +7,7 @@ a telephone line does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import assert_never
@@ -82,6 +82,9 @@ class Phase(Enum):
 class Caller:
     """Plays recordings down the line and keeps what comes back.
 
+    Args:
+        on_exchange: told about the greeting and each exchange once it is complete, or given up.
+
     Attributes:
         greeting: what the assistant said before the caller did; empty when it said nothing.
         turns: one exchange for each utterance begun.
@@ -89,12 +92,18 @@ class Caller:
         failure: why the call was given up; None when all went well.
     """
 
-    def __init__(self, utterances: Sequence[Recording], patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        utterances: Sequence[Recording],
+        patience: Patience | None = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
+    ) -> None:
         self.greeting = Exchange(utterance=None)
         self.turns: list[Exchange] = []
         self.far_end = FarEnd()
         self.failure: str | None = None
         self._patience = patience or Patience()
+        self._on_exchange = on_exchange or (lambda exchange: None)
         self._current = self.greeting
         self._waiting = list(utterances)
         self._phase = Phase.GREETING
@@ -151,7 +160,7 @@ class Caller:
     def give_up(self, failure: str | None) -> None:
         """End the call now; the first failure is the one that is kept."""
         self.failure = self.failure or failure
-        self._phase = Phase.DONE
+        self._hang_up()
 
     def _advance(self, now: float) -> None:
         patience, waited = self._patience, now - self._since
@@ -187,8 +196,9 @@ class Caller:
 
     def _take_turn(self, now: float) -> None:
         if not self._waiting:
-            self._phase = Phase.DONE
+            self._hang_up()
             return
+        self._complete()
         utterance = self._waiting.pop(0)
         # Counted on the line, not read from ``now``: frames may leave late, speech does not move.
         begun = len(self._line) * FRAME_SAMPLES
@@ -197,6 +207,15 @@ class Caller:
         self.far_end.end_reply()
         self._to_say = utterance.samples
         self._enter(Phase.SPEAKING, now)
+
+    def _hang_up(self) -> None:
+        if not self.done:
+            self._phase = Phase.DONE
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._current.utterance or self._current.answered_s is not None:
+            self._on_exchange(self._current)
 
     def _enter(self, phase: Phase, now: float) -> None:
         self._phase = phase

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -61,14 +61,17 @@ async def place_call(
     language: str = "auto",
     call_id: str | None = None,
     patience: Patience | None = None,
+    on_exchange: Callable[[Exchange], None] | None = None,
 ) -> CallResult:
     """Call the gateway and say the recordings, in real time, each when the last was answered.
+
+    ``on_exchange`` is told about the greeting and each exchange as soon as it is complete.
 
     Raises:
         CallFailed: the connection was refused, or there is no gateway at the other end.
     """
     call_id = call_id or f"call-{uuid4().hex[:8]}"
-    caller = Caller(recordings, patience)
+    caller = Caller(recordings, patience, on_exchange)
     try:
         async with connect(
             url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -15,11 +16,17 @@ from gateway.engines.base import TranscribeRequest
 from gateway.loading import load_transcriber
 from gateway.settings import Settings
 from gateway.simulator.accuracy import WordErrors, count_word_errors
-from gateway.simulator.caller import Patience
+from gateway.simulator.caller import Exchange, Patience
 from gateway.simulator.client import CallResult, place_call
 from gateway.simulator.conversations import Conversation
 from gateway.simulator.recording import save_stereo
-from gateway.simulator.report import add_summary_row, examine, print_call, summary_table
+from gateway.simulator.report import (
+    add_summary_row,
+    examine,
+    print_exchange,
+    print_gaps,
+    summary_table,
+)
 
 Listen = Callable[[Samples, str], Awaitable[str]]
 """Audio of the assistant and its language, to the words a recogniser hears in it."""
@@ -94,16 +101,24 @@ class Demo:
         language = conversation.language
         self.console.print()
         self.console.rule(f"a call in {language}", style="dim")
+        call_id = f"demo-{language}"
+        turns = count(1)
+
+        def show(exchange: Exchange) -> None:
+            turn = next(turns) if exchange.utterance else 0
+            print_exchange(self.console, exchange, self.turns.of_call(call_id).get(turn))
+
         result = await place_call(
             self.url,
             conversation.recordings(),
             language=language,
-            call_id=f"demo-{language}",
+            call_id=call_id,
             patience=self.patience,
+            on_exchange=show,
         )
+        print_gaps(self.console, result)
         path = self.save_dir / f"{language}.wav"
         save_stereo(path, result.caller_track, result.assistant_track)
-        print_call(self.console, result, self.turns.of_call(result.call_id))
         self.console.print(f"{'':11}[dim]saved as {path}[/]", highlight=False)
         return result
 

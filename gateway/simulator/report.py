@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -53,29 +52,34 @@ def examine(result: CallResult, expected_turns: int) -> Findings:
     return Findings(understood, tuple(problems))
 
 
-def print_call(
-    console: Console, result: CallResult, records: Mapping[int, TurnRecord] | None = None
-) -> None:
-    """Print a conversation; ``records`` are the gateway's own, by turn number, when at hand."""
-    if result.greeting:
-        _print_line(console, "assistant", result.greeting.assistant_text)
-    for number, turn in enumerate(result.turns, 1):
-        _print_line(console, "caller", turn.caller_text)
-        said = turn.utterance.text if turn.utterance else ""
-        if said and count_word_errors([(said, turn.caller_text)]).edits:
-            console.print(Text(f"{'':11}said: {said}", style="yellow"))
+def print_exchange(console: Console, turn: Exchange, record: TurnRecord | None = None) -> None:
+    """Print what both sides said; ``record`` is the gateway's own of this turn, when at hand."""
+    if turn.utterance is None:
         _print_line(console, "assistant", turn.assistant_text)
-        record = records.get(number) if records else None
-        console.print(Text(f"{'':11}{describe_latency(turn, record)}", style="dim"))
+        return
+    _print_line(console, "caller", turn.caller_text)
+    said = turn.utterance.text
+    if said and count_word_errors([(said, turn.caller_text)]).edits:
+        _print_note(console, f"said: {said}", "yellow")
+    _print_line(console, "assistant", turn.assistant_text)
+    _print_note(console, describe_latency(turn, record))
+
+
+def print_gaps(console: Console, result: CallResult) -> None:
+    """Print how often the assistant's audio came too late, if it did."""
     if result.underruns:
-        console.print(
-            Text(f"{result.underruns} gaps in the assistant's audio, {result.underrun_s:.2f} s")
+        _print_note(
+            console, f"{result.underruns} gaps in replies, {result.underrun_s:.2f} s", "red"
         )
 
 
 def _print_line(console: Console, speaker: str, text: str) -> None:
     style = "bold cyan" if speaker == "caller" else "bold green"
-    console.print(Text.assemble((f"{speaker:>9}  ", style), text or "(nothing)"))
+    console.print(Text.assemble((f"{speaker:>9}  ", style), text or "(nothing)"), soft_wrap=True)
+
+
+def _print_note(console: Console, text: str, style: str = "dim") -> None:
+    console.print(Text(f"{'':11}{text}", style=style), soft_wrap=True)
 
 
 def describe_latency(turn: Exchange, record: TurnRecord | None) -> str:

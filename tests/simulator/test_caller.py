@@ -139,3 +139,17 @@ def test_the_first_failure_is_kept() -> None:
     caller.give_up("second")
     assert caller.failure == "first"
     assert caller.next_frame(1.0) is None
+
+
+def test_the_greeting_and_each_exchange_are_told_once_complete() -> None:
+    told: list[str] = []
+    caller = Caller([utterance()], PATIENCE, lambda exchange: told.append(exchange.assistant_text))
+    line = Line(caller)
+    line.reply(0.5, "welcome")
+    assert told == []
+    line.run(2.0)
+    assert told == ["welcome"]
+    line.reply(0.5, "good day")
+    line.run(2.0)
+    caller.give_up("too late to matter")
+    assert told == ["welcome", "good day"]

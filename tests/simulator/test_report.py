@@ -10,7 +10,7 @@ from rich.console import Console
 from gateway.calls.records import TurnLatency, TurnRecord
 from gateway.simulator.caller import Exchange
 from gateway.simulator.client import CallResult
-from gateway.simulator.report import as_plain_values, examine, median_latency_s, print_call
+from gateway.simulator.report import as_plain_values, examine, median_latency_s, print_exchange
 from tests.simulator.voices import tone, utterance
 
 
@@ -26,9 +26,9 @@ def call(*turns: Exchange, failure: str | None = None) -> CallResult:
     return CallResult("c1", "en", greeting, turns, track, track, 0, 0.0, failure)
 
 
-def printed(result: CallResult, records: dict[int, TurnRecord] | None = None) -> str:
+def printed(turn: Exchange, record: TurnRecord | None = None) -> str:
     out = io.StringIO()
-    print_call(Console(file=out, width=200), result, records)
+    print_exchange(Console(file=out, width=20), turn, record)
     return out.getvalue()
 
 
@@ -57,20 +57,25 @@ def test_words_that_were_misunderstood_are_a_problem() -> None:
 
 
 def test_the_print_has_both_sides_and_the_latency() -> None:
-    text = printed(call(exchange()))
-    assert "welcome" in text and "hello there" in text and "good day" in text
+    text = printed(exchange())
+    assert "hello there" in text and "good day" in text
     assert "answered after 500 ms" in text
     assert "said:" not in text
 
 
+def test_a_greeting_is_printed_without_a_caller() -> None:
+    text = printed(Exchange(None, assistant_text="welcome", answered_s=0.1))
+    assert text.split() == ["assistant", "welcome"]
+
+
 def test_the_print_shows_what_was_really_said_when_that_differs() -> None:
-    assert "said: hello there" in printed(call(exchange("yellow hair")))
+    assert "said: hello there" in printed(exchange("yellow hair"))
 
 
 def test_the_print_has_each_stage_when_the_gateway_tells() -> None:
     latency = TurnLatency(endpoint_ms=400, stt_ms=30, chat_ms=40, tts_ms=20, send_ms=1)
     record = TurnRecord("c1", 1, "en", "hello", "good day", False, True, 12.0, latency)
-    text = printed(call(exchange()), {1: record})
+    text = printed(exchange(), record)
     assert "endpoint 400, stt 30, chat 40, tts 20, send 1" in text
     assert "prepared ahead" in text
 
