@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway.doctor_models import load_all_voices, load_chat_model, load_speech_model
+from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError
 from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.servers.websocket import listen_problem
@@ -179,7 +179,7 @@ def check_chat_model(settings: Settings) -> Finding:
 
 def check_voices(settings: Settings) -> Finding:
     """The voice of every language loads."""
-    return _loaded("voices", load_all_voices, settings, "TTS_VOICE")
+    return _loaded("voices", load_voices, settings, "TTS_VOICE")
 
 
 CHECKS: tuple[Check, ...] = (

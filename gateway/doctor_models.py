@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from gateway.loading import load_chat, load_transcriber, load_voices
+from gateway import loading
 from gateway.settings import Settings
 
 
@@ -21,7 +21,7 @@ def load_speech_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    return _timed(str(settings.stt_path), load_transcriber, settings)
+    return _timed(str(settings.stt_path), loading.load_transcriber, settings)
 
 
 def load_chat_model(settings: Settings) -> str:
@@ -30,17 +30,17 @@ def load_chat_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    return _timed(str(settings.llm_path), load_chat, settings)
+    return _timed(str(settings.llm_path), loading.load_chat, settings)
 
 
-def load_all_voices(settings: Settings) -> str:
+def load_voices(settings: Settings) -> str:
     """Load the voice of every language; says which and how long it took.
 
     Raises:
         ModelError: a voice cannot be used.
     """
     paths = ", ".join(str(path) for path in settings.voice_paths.values())
-    return _timed(paths, load_voices, settings)
+    return _timed(paths, loading.load_voices, settings)
 
 
 def _timed(what: str, load: Callable[[Settings], Awaitable[_Closable]], settings: Settings) -> str:
