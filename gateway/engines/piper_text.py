@@ -23,7 +23,7 @@ CLAUSE_PAUSE_S = 0.06
 _SENTENCE_END = re.compile(r"[.!?…؟۔]+[\"'»”’)\]]*\s+|[。！？]+|\n+")
 _CLAUSE_END = re.compile(r"[,;:،؛]+[\"'»”’)\]]*\s+|\s[-–—]+\s")
 _ABBREVIATIONS = frozenset(
-    "dr mr mrs ms st no vs prof approx ext г д ул им тел др стр кв корп обл руб мин".split()
+    "dr mr mrs ms st vs prof approx ext г д ул им тел др стр кв корп обл руб мин".split()
 )
 _UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|", " "))
 

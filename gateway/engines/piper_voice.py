@@ -138,6 +138,7 @@ def load_voice(language: str, settings: VoiceSettings, level_dbfs: float) -> Voi
         raise ModelError(
             f"voice {path} is damaged or not a Piper voice ({error}); download it again"
         ) from error
+    logger.info("voice %s speaks %r", path, language)
     return voice
 
 

@@ -89,6 +89,8 @@ def _open(path: Path, device: str, compute_type: str, threads: int, workers: int
     # A GPU library that is missing shows only when the model first runs.
     silence = np.zeros((1, expected, SHORT_WINDOWS[0]), np.float32)
     whisper.model.encode(ctranslate2.StorageView.from_array(silence))
+    loaded = whisper.model
+    logger.info("speech model %s runs on %s with %s", path, loaded.device, loaded.compute_type)
     return whisper
 
 

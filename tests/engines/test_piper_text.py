@@ -31,6 +31,7 @@ def texts(text: str) -> list[str]:
 
 def test_text_is_cut_into_sentences() -> None:
     assert texts("Yes. Is it? It is!\nGood") == ["Yes.", "Is it?", "It is!", "Good"]
+    assert texts("No. We are closed.") == ["No.", "We are closed."]
     assert texts("هل أنت هنا؟ نعم.") == ["هل أنت هنا؟", "نعم."]
     assert texts('He said "Stop!" Then he left.') == ['He said "Stop!"', "Then he left."]
 
