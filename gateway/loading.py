@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from gateway.engines.whisper import WhisperTranscriber
 
 
+def engine_threads(settings: Settings) -> int:
+    """Threads of each engine.
+
+    Recognition and chat take turns in one call but overlap across calls: half of the cores each
+    keeps them from waiting for one another's threads, and voices fit in between.
+    """
+    return max(1, settings.threads // 2)
+
+
 async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     """Load and warm the speech recognition model.
 
@@ -26,7 +35,7 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
             languages=settings.languages,
             device=settings.stt_device,
             compute_type=settings.compute_type,
-            threads=settings.threads,
+            threads=engine_threads(settings),
             window=settings.stt_window,
         )
     )
@@ -48,7 +57,7 @@ async def load_chat(settings: Settings) -> LlamaChat:
             LlamaSettings(
                 model=settings.llm_path,
                 n_ctx=settings.llm_context,
-                threads=settings.threads,
+                threads=engine_threads(settings),
                 n_gpu_layers=settings.llm_gpu_layers,
             ),
         )
@@ -66,4 +75,4 @@ async def load_voices(settings: Settings) -> PiperSynthesizer:
     from gateway.engines.piper_voice import VoiceSettings
 
     voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
-    return await PiperSynthesizer.load(PiperSettings(voices))
+    return await PiperSynthesizer.load(PiperSettings(voices, workers=engine_threads(settings)))
