@@ -30,7 +30,7 @@ function fail(reason) {
 function nextFrame() {
   const frame = Buffer.alloc(FRAME_BYTES);
   if (said >= 0) {
-    audio.copy(frame, 0, said, said + FRAME_BYTES);
+    audio.subarray(said, said + FRAME_BYTES).copy(frame); // nothing once it is over
     said += FRAME_BYTES;
   }
   return frame;
