@@ -32,6 +32,11 @@ class _Socket(ServerConnection):
     place: Place | None = None
     sockets: set[_Socket] | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.sockets is not None:
+            self.sockets.add(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.place is not None:
@@ -141,7 +146,6 @@ class WebSocketServer:
     def _create_connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
         ws = _Socket(*args, **kwargs)
         ws.sockets = self._sockets
-        self._sockets.add(ws)
         return ws
 
     def _process_request(self, ws: ServerConnection, request: Request) -> Response | None:
