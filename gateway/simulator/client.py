@@ -8,6 +8,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,6 +23,7 @@ from websockets.exceptions import (
 from gateway.audio.pcm import FRAME_MS, Samples, decode_s16le, encode_s16le
 from gateway.errors import GatewayError
 from gateway.simulator.caller import Caller, Exchange, Patience
+from gateway.simulator.network import NetworkPath
 from gateway.simulator.recording import Recording
 
 _OPEN_TIMEOUT_S = 10.0
@@ -29,6 +31,31 @@ _OPEN_TIMEOUT_S = 10.0
 
 class CallFailed(GatewayError):
     """No call could be placed at all; the message says what to check."""
+
+
+class CallParty(Protocol):
+    """Whoever speaks and listens at this end of a call; times are call times in seconds."""
+
+    @property
+    def said_everything(self) -> bool:
+        """May the gateway hang up now without leaving anything unsaid?"""
+        ...
+
+    def next_frame(self, now: float) -> Samples | None:
+        """The 20 ms that end now; None to hang up."""
+        ...
+
+    def hear(self, samples: Samples, now: float) -> None:
+        """Audio of the assistant arrived."""
+        ...
+
+    def read(self, role: str, text: str) -> None:
+        """A transcript arrived."""
+        ...
+
+    def give_up(self, failure: str | None) -> None:
+        """The call cannot go on."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +99,7 @@ async def place_call(
     """
     call_id = call_id or f"call-{uuid4().hex[:8]}"
     caller = Caller(recordings, patience, on_exchange)
-    try:
-        async with connect(
-            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22
-        ) as socket:
-            await _hold_call(socket, caller, call_id, language)
-    except (OSError, WebSocketException) as error:
-        raise CallFailed(explain_failure(url, error)) from error
+    await dial(url, caller, call_id, language)
     return CallResult(
         call_id=call_id,
         language=language,
@@ -92,34 +113,60 @@ async def place_call(
     )
 
 
-async def _hold_call(socket: ClientConnection, caller: Caller, call_id: str, language: str) -> None:
+async def dial(
+    url: str, caller: CallParty, call_id: str, language: str, path: NetworkPath | None = None
+) -> None:
+    """Connect a caller to the gateway and hold the line, in real time, until one side hangs up.
+
+    Args:
+        path: how the caller's audio travels; evenly by default.
+
+    Raises:
+        CallFailed: the connection was refused, or there is no gateway at the other end.
+    """
+    try:
+        async with connect(
+            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22
+        ) as socket:
+            await _hold_call(socket, caller, call_id, language, path or NetworkPath(None))
+    except (OSError, WebSocketException) as error:
+        raise CallFailed(explain_failure(url, error)) from error
+
+
+async def _hold_call(
+    socket: ClientConnection, caller: CallParty, call_id: str, language: str, path: NetworkPath
+) -> None:
     """Speak and listen until the caller hangs up or the line goes dead."""
     start = asyncio.get_running_loop().time()
     try:
         await socket.send(json.dumps({"type": "init", "callId": call_id, "languageHint": language}))
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(_listen(socket, caller, call_id, start))
-            await _speak(socket, caller, call_id, start)
+            await _speak(socket, caller, call_id, start, path)
             listening.cancel()
     except* ConnectionClosed as closed:
         caller.give_up(_why_closed(caller, closed.exceptions[0]))
 
 
-async def _speak(socket: ClientConnection, caller: Caller, call_id: str, start: float) -> None:
+async def _speak(
+    socket: ClientConnection, caller: CallParty, call_id: str, start: float, path: NetworkPath
+) -> None:
     """Send the caller's line frame by frame: a frame leaves when its last sample was spoken."""
     loop = asyncio.get_running_loop()
     frames = 0
     while True:
         frames += 1
         # Reckoned from the start of the call, so that a late frame delays none after it.
-        await asyncio.sleep(max(0.0, start + frames * FRAME_MS / 1000 - loop.time()))
+        due = start + frames * path.pace * FRAME_MS / 1000
+        await asyncio.sleep(max(0.0, due - loop.time()))
         frame = caller.next_frame(loop.time() - start)
         if frame is None:
             return
-        await socket.send(audio_message(call_id, frame))
+        for samples in path.push(frame):
+            await socket.send(audio_message(call_id, samples))
 
 
-async def _listen(socket: ClientConnection, caller: Caller, call_id: str, start: float) -> None:
+async def _listen(socket: ClientConnection, caller: CallParty, call_id: str, start: float) -> None:
     """Pass on what arrives until the gateway closes the line."""
     loop = asyncio.get_running_loop()
     while True:
@@ -133,7 +180,7 @@ def audio_message(call_id: str, samples: Samples) -> str:
     return json.dumps({"type": "audio", "callId": call_id, "chunk": chunk})
 
 
-def take_message(caller: Caller, call_id: str, message: str | bytes, now: float) -> None:
+def take_message(caller: CallParty, call_id: str, message: str | bytes, now: float) -> None:
     """Give the caller one message of the gateway; a message nobody can use ends the call."""
     try:
         match json.loads(message):
@@ -154,7 +201,7 @@ def take_message(caller: Caller, call_id: str, message: str | bytes, now: float)
         caller.give_up(f"unreadable message from the gateway: {error}")
 
 
-def _why_closed(caller: Caller, closed: BaseException) -> str | None:
+def _why_closed(caller: CallParty, closed: BaseException) -> str | None:
     """A closed line is a failure unless everything was said and answered by then."""
     if not isinstance(closed, ConnectionClosed):
         return str(closed)

@@ -1,0 +1,132 @@
+"""Engines without models, for calls in virtual time: they know what was said, and take time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.audio.pcm import SAMPLE_RATE, Samples, seconds
+from gateway.engines.base import ChatRequest, TranscribeRequest, Transcript
+from gateway.simulator.scenario_caller import ScenarioCaller
+
+DEFAULT_REPLIES = {
+    "en": "We are open from Monday to Friday, from nine in the morning to six in the evening.",
+    "ar": "نحن مفتوحون من الاثنين إلى الجمعة، من التاسعة صباحا حتى السادسة مساء.",
+    "ru": "Мы работаем с понедельника по пятницу, с девяти утра до шести вечера.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTimes:
+    """How long the engines take, in seconds; a reply's words come ``word_s`` apart."""
+
+    stt: float = 0.08
+    chat: float = 0.04
+    word: float = 0.01
+    tts: float = 0.05
+    char: float = 0.065
+    """Length of speech per character."""
+
+
+@dataclass(slots=True)
+class KnowingTranscriber:
+    """Recognises what the caller of the scenario really said in the audio it is given.
+
+    Audio without the caller's words gives the assistant's own words if the line returns them, as a
+    recogniser would hear them, else nothing.
+    """
+
+    caller: ScenarioCaller
+    clock: Callable[[], float]
+    times: EngineTimes
+
+    async def transcribe(self, request: TranscribeRequest) -> Transcript:
+        """What was said between the beginning and the end of the audio, which ends now."""
+        end = self.clock()
+        text, language = self._words(end - seconds(len(request.samples)), end)
+        await asyncio.sleep(self.times.stt)
+        return Transcript(text, language)
+
+    def _words(self, start: float, end: float) -> tuple[str, str]:
+        heard: list[str] = []
+        language: str = self.caller.scenario.call.language
+        for spoken in self.caller.spoken:
+            words = spoken.text.split()
+            pace = (spoken.end_s - spoken.start_s) / len(words)
+            # A word counts if its middle is in the audio.
+            middles = [spoken.start_s + (index + 0.5) * pace for index in range(len(words))]
+            inside = [w for w, at in zip(words, middles, strict=True) if start <= at <= end]
+            if inside:
+                heard += inside
+                language = spoken.language
+        return " ".join(heard), language
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+@dataclass(slots=True)
+class FixedChat:
+    """Answers every prompt with the fixed reply of the language of its last words."""
+
+    times: EngineTimes
+    replies: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REPLIES))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """The reply, word by word."""
+        reply = self.replies[script_of(request.messages[-1].content)]
+        await asyncio.sleep(self.times.chat)
+        for word in reply.split():
+            await asyncio.sleep(self.times.word)
+            yield word + " "
+
+    def promote(self, call_id: str) -> None:
+        """Every reply is served at once."""
+
+    def forget(self, call_id: str) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+@dataclass(slots=True)
+class HummingVoice:
+    """Speaks every character for the same time, as a hum that no voice detector overlooks."""
+
+    times: EngineTimes
+
+    async def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+        """One piece of speech-like sound, as long as the text."""
+        await asyncio.sleep(self.times.tts)
+        yield hum(len(text) * self.times.char)
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+def hum(duration_s: float) -> Samples:
+    """A vowel: a pulse train with two formants, int16 at 16 kHz, swelling in syllables."""
+    time = np.arange(int(duration_s * SAMPLE_RATE)) / SAMPLE_RATE
+    wave = np.zeros(time.size)
+    for harmonic in range(1, 20):
+        frequency = 130.0 * harmonic
+        gain = np.exp(-(((frequency - 600) / 300) ** 2)) + np.exp(
+            -(((frequency - 1300) / 300) ** 2)
+        )
+        wave += gain * np.sin(2 * np.pi * frequency * time)
+    wave *= 2500 * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * time))
+    samples: Samples = wave.astype(np.int16)
+    return samples
+
+
+def script_of(text: str) -> str:
+    """The language whose letters a text is mostly written in: "en", "ar" or "ru"."""
+    arabic = sum("\u0600" <= character <= "\u06ff" for character in text)
+    russian = sum("\u0400" <= character <= "\u04ff" for character in text)
+    latin = sum(character.isascii() and character.isalpha() for character in text)
+    most = max(arabic, russian, latin)
+    return "ar" if most and arabic == most else "ru" if most and russian == most else "en"
