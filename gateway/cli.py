@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.bench.cli import app as bench_app
 from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
@@ -191,6 +192,9 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
             await gateway.serve_until_stopped()
             return True
     return went_well
+
+
+app.add_typer(bench_app, name="bench")
 
 
 @app.command()

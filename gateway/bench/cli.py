@@ -1,0 +1,125 @@
+"""The command line of the benchmarks: voice-gateway bench turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from gateway.bench.turns import PreparedCall
+    from gateway.bench.turns_report import Report
+    from gateway.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Measure the gateway.")
+
+_BUNDLED = Path(__file__).resolve().parent.parent.parent / "tests" / "scenarios"
+
+
+@app.callback()
+def bench() -> None:
+    """Measure the gateway."""
+
+
+@app.command()
+def turns(
+    scenarios: Annotated[
+        Path,
+        typer.Option(help="Scenario file, or folder of scenario files.", metavar="DIR"),
+    ] = _BUNDLED,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A running gateway to call. Without it: one of its own with your settings.",
+            metavar="URL",
+        ),
+    ] = None,
+    save_json: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write all figures and one row per turn.", metavar="FILE"),
+    ] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 4,
+    runs: Annotated[int, typer.Option(min=1, help="How often to play the whole set.")] = 1,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--filter", help="Play calls whose name matches: en-*", metavar="PATTERN"),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Play only the first calls.", metavar="N")
+    ] = None,
+) -> None:
+    """Play simulated callers in real time and report how well turns are taken.
+
+    The callers pause, dictate, cough, interrupt, speak in noise and change the language. Reported
+    are the time from the true end of a caller's speech to the answer's first audio, cut-offs,
+    missed turns, interruptions, and what of each went otherwise than the scenario expects.
+
+    Examples:
+
+    `voice-gateway bench turns --filter "en-*" --calls 4`
+
+    `voice-gateway bench turns --url ws://10.0.0.5:8765/ --scenarios my-callers/ --json turns.json`
+    """
+    from gateway.bench.turns import prepare, select
+    from gateway.bench.turns_table import print_report
+    from gateway.simulator.caller_voice import CallerVoices, cache_folder
+    from gateway.simulator.scenario_file import load_scenarios
+
+    settings = _settings()
+    chosen = select(load_scenarios(scenarios), pattern, limit)
+    console = Console()
+    with console.status("speaking the callers' words"):
+        prepared = prepare(chosen, CallerVoices(settings.models, cache_folder()))
+    report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
+    print_report(console, report)
+    if save_json is not None:
+        save_json.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+async def _turns(
+    settings: Settings,
+    prepared: list[PreparedCall],
+    url: str | None,
+    calls: int,
+    runs: int,
+    console: Console,
+) -> Report:
+    from gateway.app import Gateway
+    from gateway.bench.surroundings import describe_machine, describe_models
+    from gateway.bench.turns import RecordLog, TurnsBenchmark
+    from gateway.bench.turns_report import turns_report
+    from gateway.bench.turns_table import print_call
+
+    show = partial(print_call, console)
+    if url is not None:
+        played = await TurnsBenchmark(url, calls, None, show).run(prepared, runs)
+        return {**describe_machine(), "models": None, **turns_report(played)}
+    log = RecordLog()
+    room = max(settings.gateway_max_calls, calls + 1)
+    own = settings.model_copy(update={"gateway_port": 0, "gateway_max_calls": room})
+    async with Gateway(own, on_turn=log.add) as gateway:
+        with console.status("loading the models"):
+            await gateway.ready()
+        played = await TurnsBenchmark(gateway.url, calls, log, show).run(prepared, runs)
+        counters: Counter[str] | None = getattr(gateway, "counters", None)
+    report = turns_report(played, counters)
+    return {**describe_machine(), "models": describe_models(own), **report}
+
+
+def _settings() -> Settings:
+    """The settings; only warnings are logged unless they say otherwise."""
+    from gateway.logs import configure_logging
+    from gateway.settings import load_settings
+
+    settings = load_settings()
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    configure_logging(
+        level, settings.log_format, secrets=[settings.openai_api_key.get_secret_value()]
+    )
+    return settings

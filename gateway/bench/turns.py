@@ -1,0 +1,160 @@
+"""Plays scenarios against a gateway in real time, several calls at once."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from gateway.bench.played_call import PlayedCall
+from gateway.calls.records import TurnRecord
+from gateway.simulator.caller_line import CallerLine
+from gateway.simulator.caller_voice import CallerVoices
+from gateway.simulator.client import dial
+from gateway.simulator.network import NetworkPath
+from gateway.simulator.scenario import Call, Turn
+from gateway.simulator.scenario_caller import ScenarioCaller
+from gateway.simulator.scenario_file import Scenario, ScenarioError
+from gateway.simulator.utterance import Utterance, render
+
+_SETTLE_S = 0.5
+"""The gateway's last records of a call come after the caller has hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """A scenario with its audio."""
+
+    scenario: Scenario
+    utterances: Sequence[Utterance]
+
+
+class RecordLog:
+    """Keeps the gateway's records of finished exchanges by call."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, list[TurnRecord]] = {}
+
+    def add(self, record: TurnRecord) -> None:
+        """Take a record as the gateway makes it."""
+        self._records.setdefault(record.call_id, []).append(record)
+
+    def of_call(self, call_id: str) -> list[TurnRecord]:
+        """Records of one call in order."""
+        return self._records.get(call_id, [])
+
+
+def select(scenarios: Sequence[Scenario], pattern: str | None, limit: int | None) -> list[Scenario]:
+    """Calls whose name matches a pattern ("en-*", or a part of it), at most ``limit`` of them.
+
+    Raises:
+        ScenarioError: none is left.
+    """
+    if pattern is not None:
+        glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+        scenarios = [s for s in scenarios if fnmatch.fnmatchcase(s.name, glob)]
+    if not scenarios:
+        raise ScenarioError(f"expected the name of a call in --filter, got {pattern!r}")
+    return list(scenarios[:limit])
+
+
+def prepare(scenarios: Sequence[Scenario], voices: CallerVoices) -> list[PreparedCall]:
+    """Speak what the callers say, and check every noise.
+
+    Raises:
+        VoiceError: a voice is missing.
+        RecordingError: a file is no audio.
+    """
+    prepared = []
+    for scenario in scenarios:
+        CallerLine(scenario.call, scenario.folder)
+        prepared.append(PreparedCall(scenario, render(scenario, voices)))
+    return prepared
+
+
+class TurnsBenchmark:
+    """Places the calls of a set.
+
+    Args:
+        url: where the gateway answers.
+        calls: how many at the same time.
+        log: the gateway's records, if it is our own.
+        on_call: told about each call as it ends.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        calls: int,
+        log: RecordLog | None = None,
+        on_call: Callable[[PlayedCall], None] = lambda call: None,
+    ) -> None:
+        self._url = url
+        self._places = asyncio.Semaphore(calls)
+        self._log = log
+        self._on_call = on_call
+        self._numbers = count(1)
+
+    async def run(self, prepared: Sequence[PreparedCall], runs: int = 1) -> list[PlayedCall]:
+        """Play every call, ``runs`` times over.
+
+        Raises:
+            CallFailed: a call could not be placed at all.
+        """
+        greetings = await self._measure_greetings(prepared)
+        played: list[PlayedCall] = []
+        for run in range(1, runs + 1):
+            async with asyncio.TaskGroup() as tasks:
+                going = [
+                    tasks.create_task(self._play(p, greetings, run)) for p in longest(prepared)
+                ]
+            played += [task.result() for task in going]
+        return played
+
+    async def _play(
+        self, prepared: PreparedCall, greetings: Mapping[str, float], run: int
+    ) -> PlayedCall:
+        scenario = prepared.scenario
+        async with self._places:
+            caller = ScenarioCaller(
+                scenario,
+                prepared.utterances,
+                CallerLine(scenario.call, scenario.folder),
+                greetings.get(scenario.call.hint),
+            )
+            call_id = f"bench-{next(self._numbers)}"
+            path = NetworkPath(scenario.call.network)
+            await dial(self._url, caller, call_id, scenario.call.hint, path)
+        if self._log is not None:
+            await asyncio.sleep(_SETTLE_S)
+        records = self._log.of_call(call_id) if self._log is not None else None
+        call = PlayedCall(caller, records, run)
+        self._on_call(call)
+        return call
+
+    async def _measure_greetings(self, prepared: Sequence[PreparedCall]) -> dict[str, float]:
+        """Length of the greeting for every hint whose calls speak just before it ends."""
+        hints = {
+            p.scenario.call.hint
+            for p in prepared
+            if any(turn.before_end_ms is not None for turn in p.scenario.call.turn)
+        }
+        lengths: dict[str, float] = {}
+        for hint in sorted(hints):
+            listen = Turn(kind="silence", wait_ms=0)
+            call = Call(name=f"greeting-{hint}", language="en", hint=hint, turn=(listen,))
+            nothing = [Utterance(np.zeros(0, dtype=np.int16), ())]
+            greeted = await self._play(PreparedCall(Scenario(call, Path()), nothing), {}, 0)
+            if greeting := greeted.caller.track.last:
+                lengths[hint] = greeting.sent_s
+        return lengths
+
+
+def longest(prepared: Sequence[PreparedCall]) -> list[PreparedCall]:
+    """The calls with most turns first, so that none is left running alone at the end."""
+    return sorted(prepared, key=lambda p: -len(p.scenario.call.turn))

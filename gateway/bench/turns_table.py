@@ -1,0 +1,102 @@
+"""The turn-taking report in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.bench.played_call import PlayedCall
+from gateway.bench.turns_report import Report
+
+_COUNTS = (
+    "turns",
+    "false_cutoffs",
+    "missed_turns",
+    "interruptions",
+    "missed_barge_ins",
+    "harmless_overlaps",
+    "false_interruptions",
+    "resumed",
+    "false_turns",
+    "history_errors",
+    "language_errors",
+    "skipped",
+)
+
+
+def print_call(console: Console, call: PlayedCall) -> None:
+    """One line as a call ends."""
+    if call.run == 0:
+        return
+    latencies = [o.voice_to_voice_s for o in call.caller.outcomes]
+    heard = " ".join("-" if v is None else f"{v * 1000:.0f}" for v in latencies)
+    failure = f" [red]{escape(call.caller.failure)}[/]" if call.caller.failure else ""
+    console.print(f"{escape(call.name):28} {heard}{failure}", highlight=False, soft_wrap=True)
+
+
+def print_report(console: Console, report: Report) -> None:
+    """The figures, the kinds of turns, and every turn that went wrong."""
+    for row in report["rows"]:
+        if row["problems"]:
+            console.print(
+                f"[yellow]{escape(row['call'])}[/] turn {row['turn']} ({escape(row['tag'])}):"
+                f" {escape('; '.join(row['problems']))}"
+                f" [dim]said {escape(repr(row['said']))},"
+                f" understood {escape(repr(row['understood']))}[/]",
+                highlight=False,
+                soft_wrap=True,
+            )
+    console.print(_latencies(report))
+    console.print(_counts(report))
+    console.print(_tags(report["by_tag"]))
+    for name, failure in report["failed_calls"].items():
+        console.print(f"[red]{escape(name)}: {escape(failure)}[/]", highlight=False)
+
+
+def _latencies(report: Report) -> Table:
+    table = Table(title="latency, ms")
+    table.add_column("")
+    for heading in ("n", "p50", "p95", "p99", "max"):
+        table.add_column(heading, justify="right")
+    rows = {
+        "voice to voice": report["voice_to_voice_ms"],
+        "decision to audio": report["decision_to_audio_ms"],
+        **{f"  {name}": values for name, values in (report["stages"] or {}).items()},
+        "barge-in: onset to silence": report["barge_in_stop_ms"],
+    }
+    for name, values in rows.items():
+        if values is not None:
+            table.add_row(name, *(_cell(values[key]) for key in ("n", "p50", "p95", "p99", "max")))
+    return table
+
+
+def _counts(report: Report) -> Table:
+    table = Table(title="turns")
+    table.add_column("")
+    table.add_column("count", justify="right")
+    for name in _COUNTS:
+        table.add_row(name.replace("_", " "), _cell(report[name]))
+    for language, wer in report["wer"].items():
+        table.add_row(f"word error rate, {language}", f"{wer:.1%}")
+    for name, value in report["speculation"].items():
+        table.add_row(f"speculation {name}", _cell(value))
+    table.add_row("speculation used", _cell(report["speculation_used_rate"]))
+    return table
+
+
+def _tags(by_tag: Report) -> Table:
+    table = Table(title="by kind of turn")
+    table.add_column("tag")
+    headings = list(next(iter(by_tag.values()), {}))
+    for heading in headings:
+        table.add_column(heading.replace("_", " "), justify="right")
+    for tag, values in by_tag.items():
+        table.add_row(tag, *(_cell(values[heading]) for heading in headings))
+    return table
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:g}"
