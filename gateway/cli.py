@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gateway.bench.cli import app as bench_app
 from gateway.errors import ConfigError, GatewayError
+from gateway.models.cli import app as models_app
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -195,6 +196,7 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
 
 
 app.add_typer(bench_app, name="bench")
+app.add_typer(models_app, name="models")
 
 
 @app.command()

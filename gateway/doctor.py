@@ -17,6 +17,7 @@ from typing import Literal
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError
 from gateway.machine import available_memory, cpu_features, physical_cores
+from gateway.models.check import check_locked
 from gateway.servers.websocket import listen_problem
 from gateway.settings import Settings
 
@@ -167,6 +168,15 @@ def check_port(settings: Settings) -> Finding:
     return Finding("port", "ok", f"{host}:{port} is free")
 
 
+def check_model_files(settings: Settings) -> Finding:
+    """Downloaded models that the settings name are as they were downloaded."""
+    problems = check_locked(settings)
+    if problems:
+        advice = "download the damaged models again, or restore their files"
+        return Finding("model files", "fail", "; ".join(problems), advice)
+    return Finding("model files", "ok", "every downloaded model in use is whole")
+
+
 def check_speech_model(settings: Settings) -> Finding:
     """The speech recognition model loads."""
     return _loaded("speech recognition", load_speech_model, settings, "STT_MODEL")
@@ -191,6 +201,7 @@ CHECKS: tuple[Check, ...] = (
     check_memory,
     check_disk,
     check_port,
+    check_model_files,
     check_speech_model,
     check_chat_model,
     check_voices,

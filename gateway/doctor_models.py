@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway import loading
+from gateway.models.catalogue import Kind
+from gateway.models.check import describe_models
 from gateway.settings import Settings
 
 
@@ -21,7 +23,7 @@ def load_speech_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    return _timed(str(settings.stt_path), loading.load_transcriber, settings)
+    return _timed("stt", loading.load_transcriber, settings)
 
 
 def load_chat_model(settings: Settings) -> str:
@@ -30,7 +32,7 @@ def load_chat_model(settings: Settings) -> str:
     Raises:
         ModelError: the model cannot be used.
     """
-    return _timed(str(settings.llm_path), loading.load_chat, settings)
+    return _timed("llm", loading.load_chat, settings)
 
 
 def load_voices(settings: Settings) -> str:
@@ -39,14 +41,14 @@ def load_voices(settings: Settings) -> str:
     Raises:
         ModelError: a voice cannot be used.
     """
-    paths = ", ".join(str(path) for path in settings.voice_paths.values())
-    return _timed(paths, loading.load_voices, settings)
+    return _timed("tts", loading.load_voices, settings)
 
 
-def _timed(what: str, load: Callable[[Settings], Awaitable[_Closable]], settings: Settings) -> str:
+def _timed(kind: Kind, load: Callable[[Settings], Awaitable[_Closable]], settings: Settings) -> str:
     async def load_and_close() -> None:
         await (await load(settings)).close()
 
     started = time.monotonic()
     asyncio.run(load_and_close())
-    return f"{what}, loaded in {time.monotonic() - started:.1f} s"
+    seconds = time.monotonic() - started
+    return f"{describe_models(settings, kind)}, loaded in {seconds:.1f} s"

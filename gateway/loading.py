@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.models.check import require_models
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     """
     from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
 
+    require_models(settings, "stt")
     return await WhisperTranscriber.load(
         WhisperSettings(
             model_path=settings.stt_path,
@@ -50,6 +52,7 @@ async def load_chat(settings: Settings) -> LlamaChat:
     from gateway.engines.bridge import WorkerPool
     from gateway.engines.llama import LlamaChat, LlamaSettings
 
+    require_models(settings, "llm")
     pool = WorkerPool("load-chat", 1)
     try:
         return await pool.run(
@@ -74,5 +77,6 @@ async def load_voices(settings: Settings) -> PiperSynthesizer:
     from gateway.engines.piper import PiperSettings, PiperSynthesizer
     from gateway.engines.piper_voice import VoiceSettings
 
+    require_models(settings, "tts")
     voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
     return await PiperSynthesizer.load(PiperSettings(voices, workers=engine_threads(settings)))

@@ -29,19 +29,26 @@ class ModelPaths:
         """Directory of a speech recognition model."""
         if name == STARTER:
             return self.root / STARTER / "stt"
-        return _path(name) or self.root / "stt" / name
+        return path_meant(name) or self.root / "stt" / name
 
     def llm(self, name: str) -> Path:
         """GGUF file of a chat model."""
         if name == STARTER:
             return self.root / STARTER / "llm" / "model.gguf"
-        return _path(name) or self._file("llm", name, ".gguf")
+        return path_meant(name) or self._file("llm", name, ".gguf")
 
     def voice(self, name: str, language: str) -> Path:
         """ONNX file of a voice; ``starter`` has one for each language."""
         if name == STARTER:
             return self.root / STARTER / "tts" / f"{language}.onnx"
-        return _path(name) or self._file("tts", name, ".onnx")
+        return path_meant(name) or self._file("tts", name, ".onnx")
+
+    def installed(self, kind: str) -> list[str]:
+        """Names that stand for a model of a kind, "stt", "llm" or "tts"; the starter's first."""
+        folder = self.root / kind
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        names = [e.name if e.is_dir() else e.stem for e in entries if _is_model(e, kind)]
+        return [STARTER, *names]
 
     def _file(self, kind: str, name: str, suffix: str) -> Path:
         """The file of a name given with or without its suffix, or alone in its own directory."""
@@ -53,8 +60,12 @@ class ModelPaths:
         return place if name.endswith(suffix) else place.with_name(name + suffix)
 
 
-def _path(name: str) -> Path | None:
-    """The path that is meant, or None when it is a name."""
+def path_meant(name: str) -> Path | None:
+    """The path that a setting gives, or None when it gives the name of a model."""
     separators = {"/", os.sep, os.altsep or os.sep}
     is_path = name.startswith(("~", ".")) or any(s in name for s in separators)
     return Path(name).expanduser() if is_path else None
+
+
+def _is_model(entry: Path, kind: str) -> bool:
+    return entry.is_dir() or entry.suffix == {"llm": ".gguf", "tts": ".onnx"}.get(kind)

@@ -102,9 +102,14 @@ class Settings(BaseSettings):
         return self.models.llm(self.llm_model)
 
     @property
+    def voice_names(self) -> dict[str, str]:
+        """What TTS_VOICE gives each served language: a name or a path."""
+        return _voices(self.tts_voice, self.languages)
+
+    @property
     def voice_paths(self) -> dict[str, Path]:
         """ONNX file of the voice of each served language."""
-        names = _voices(self.tts_voice, self.languages)
+        names = self.voice_names
         return {language: self.models.voice(names[language], language) for language in names}
 
     @property

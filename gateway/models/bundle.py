@@ -1,0 +1,217 @@
+"""One file that carries downloaded models to a machine without a network.
+
+A bundle is a plain tar: first ``bundle.json`` with the checksums, then ``<kind>/<name>/<file>``.
+Installing trusts nothing in it: members are copied by us, never extracted by tarfile, and only
+regular files that bundle.json announces, in their size and with their checksum, are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+
+from gateway.errors import ModelError
+from gateway.models.catalogue import Name
+from gateway.models.disk import disk_error, megabytes, require_space
+from gateway.models.lockfile import LockedFile, LockedModel
+from gateway.models.store import ModelStore, locked_models, model_problems
+
+Report = Callable[[str], None]
+
+_MANIFEST = "bundle.json"
+_MANIFEST_LIMIT = 1_000_000
+_BLOCK = 1 << 20
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What bundle.json says."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    models: Annotated[dict[Name, LockedModel], msgspec.Meta(min_length=1)]
+
+    @property
+    def members(self) -> dict[str, tuple[str, str, LockedFile]]:
+        """Model, file name and record of each member, by the member's name."""
+        return {
+            f"{model.kind}/{name}/{file_name}": (name, file_name, file)
+            for name, model in self.models.items()
+            for file_name, file in model.files.items()
+        }
+
+
+def pack(store: ModelStore, names: Sequence[str], target: Path, report: Report) -> None:
+    """Pack downloaded models, or all of them when no name is given, after verifying them.
+
+    Raises:
+        ModelError: a model is not there or not whole, or the file cannot be written.
+    """
+    models = locked_models(store.read(), names)
+    if not models:
+        raise ModelError("nothing is downloaded yet; name a profile or models to download first")
+    for name, locked in models.items():
+        problems = model_problems(store, name, locked, full=True)
+        if problems:
+            raise ModelError(f"{problems[0]}; run: voice-gateway models download {name}")
+    beside = target.with_name(f".{target.name}.part")
+    try:
+        require_space(target.absolute().parent, sum(locked.size for locked in models.values()))
+        with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
+            manifest = msgspec.json.format(msgspec.json.encode(Manifest(1, models)), indent=2)
+            _add(tar, _MANIFEST, len(manifest), io.BytesIO(manifest))
+            for name, locked in models.items():
+                report(f"packing {name} ({megabytes(locked.size)})")
+                for file_name, file in locked.files.items():
+                    path = store.folder(locked.kind, name) / file_name
+                    with path.open("rb") as source:
+                        _add(tar, f"{locked.kind}/{name}/{file_name}", file.size, source)
+        beside.replace(target)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def install(store: ModelStore, bundle: Path, report: Report) -> list[str]:
+    """Install all models of a bundle, or none; returns their names.
+
+    Raises:
+        ModelError: the bundle is damaged, or not one we would make; nothing was installed.
+    """
+    try:
+        with bundle.open("rb") as file, store.exclusive():
+            lock = store.read()
+            try:
+                with tarfile.open(fileobj=file, mode="r|") as tar:
+                    installed = _Installation(store, bundle, report).run(tar)
+            except (tarfile.TarError, EOFError) as error:
+                raise ModelError(
+                    f"{bundle} is damaged or incomplete ({error}); copy it again"
+                ) from error
+            lock.models |= installed
+            store.write(lock)
+            return list(installed)
+    except OSError as error:
+        raise disk_error(error, store.root) from error
+
+
+class _Installation:
+    def __init__(self, store: ModelStore, bundle: Path, report: Report) -> None:
+        self._store, self._bundle, self._report = store, bundle, report
+
+    def run(self, tar: tarfile.TarFile) -> dict[str, LockedModel]:
+        """Unpack, verify and place all models; what is to be recorded of each."""
+        manifest = self._read_manifest(tar)
+        require_space(self._store.root, sum(model.size for model in manifest.models.values()))
+        try:
+            self._unpack(tar, manifest)
+            self._store.place(
+                [
+                    (self._folder(name), self._store.folder(model.kind, name))
+                    for name, model in manifest.models.items()
+                ]
+            )
+        finally:
+            for name in manifest.models:
+                self._store.discard(f"bundle-{name}")
+        return {name: self._as_placed(name, model) for name, model in manifest.models.items()}
+
+    def _as_placed(self, name: str, model: LockedModel) -> LockedModel:
+        folder = self._store.folder(model.kind, name)
+        files = {
+            file_name: msgspec.structs.replace(
+                file, mtime_ns=(folder / file_name).stat().st_mtime_ns
+            )
+            for file_name, file in model.files.items()
+        }
+        return msgspec.structs.replace(model, files=files)
+
+    def _folder(self, name: str) -> Path:
+        # Not where a download of the same model keeps its parts.
+        return self._store.incoming(f"bundle-{name}") / "files"
+
+    def _read_manifest(self, tar: tarfile.TarFile) -> Manifest:
+        member = tar.next()
+        if member is None or member.name != _MANIFEST or not member.isreg():
+            raise ModelError(
+                f"{self._bundle} is not a bundle of models: expected {_MANIFEST} first; make one "
+                "with: voice-gateway models download --bundle FILE.tar"
+            )
+        if member.size > _MANIFEST_LIMIT:
+            raise ModelError(f"{self._bundle}: {_MANIFEST} has {member.size} bytes; refused")
+        try:
+            return msgspec.json.decode(_content(tar, member).read(), type=Manifest)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ModelError(f"{self._bundle}: {_MANIFEST} is not valid: {error}") from error
+
+    def _unpack(self, tar: tarfile.TarFile, manifest: Manifest) -> None:
+        wanted = manifest.members
+        for name in manifest.models:
+            self._store.discard(f"bundle-{name}")
+            self._folder(name).mkdir(parents=True)
+        while (member := tar.next()) is not None:
+            problem = _problem(member, wanted)
+            if problem:
+                raise ModelError(
+                    f"{self._bundle}: {member.name!r} {problem}; refused, nothing was installed"
+                )
+            name, file_name, locked = wanted.pop(member.name)
+            self._report(f"installing {name}/{file_name} ({megabytes(locked.size)})")
+            if _copy(_content(tar, member), self._folder(name) / file_name) != locked.sha256:
+                raise ModelError(
+                    f"{self._bundle}: {member.name} has a wrong checksum; copy the bundle again, "
+                    "nothing was installed"
+                )
+        if wanted:
+            raise ModelError(
+                f"{self._bundle} is incomplete, {min(wanted)} is missing; copy it again, "
+                "nothing was installed"
+            )
+
+
+def _problem(member: tarfile.TarInfo, wanted: dict[str, tuple[str, str, LockedFile]]) -> str | None:
+    """Why a member is refused, in words that follow its name."""
+    if member.issym() or member.islnk():
+        return "is a link"
+    if not member.isreg():
+        return "is not a regular file"
+    if member.name.startswith(("/", "\\")) or ":" in member.name:
+        return "has an absolute name"
+    if ".." in member.name.replace("\\", "/").split("/"):
+        return "leaves its folder"
+    if member.name not in wanted:
+        return f"is not announced by {_MANIFEST}, or comes twice"
+    if member.size != wanted[member.name][2].size:
+        return "is not as long as announced"
+    return None
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(member)
+    assert content is not None, "a regular file has content"
+    return content
+
+
+def _copy(source: IO[bytes], target: Path) -> str:
+    """Copy a file, to the disk; returns its SHA-256."""
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+    """Add a member that says nothing of this machine, so that equal models give equal bundles."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    tar.addfile(member, content)

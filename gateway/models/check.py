@@ -1,0 +1,189 @@
+"""Whether the configured models are there, whole and for their language; needs no network.
+
+Formats are checked by the engines while they load; this comes before, and knows names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import ModelError
+from gateway.model_paths import STARTER, path_meant
+from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean, load_catalogue
+from gateway.models.disk import megabytes
+from gateway.models.lockfile import LockedModel
+from gateway.models.store import ModelStore, model_problems
+from gateway.settings import Settings
+
+_VARIABLES: dict[Kind, str] = {"stt": "STT_MODEL", "llm": "LLM_MODEL", "tts": "TTS_VOICE"}
+_SUFFIXES: dict[Kind, str] = {"llm": ".gguf", "tts": ".onnx"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that the settings name.
+
+    Attributes:
+        name: as the setting gives it; may be a path.
+        path: what is loaded: a directory for speech recognition, else a file.
+        languages: ISO 639-1 codes of what it is used for.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    languages: tuple[str, ...]
+
+
+def configured_models(settings: Settings) -> list[ConfiguredModel]:
+    """Every model that the settings name; a voice once for each of its languages."""
+    languages, voices = settings.languages, settings.voice_paths
+    return [
+        ConfiguredModel("stt", settings.stt_model, settings.stt_path, languages),
+        ConfiguredModel("llm", settings.llm_model, settings.llm_path, languages),
+        *(
+            ConfiguredModel("tts", name, voices[language], (language,))
+            for language, name in settings.voice_names.items()
+        ),
+    ]
+
+
+def require_models(settings: Settings, kind: Kind) -> None:
+    """Check that the models of a kind exist and speak the language they are used for.
+
+    Raises:
+        ModelError: one does not; one line that says what to do.
+    """
+    for model in configured_models(settings):
+        if model.kind != kind:
+            continue
+        if path_meant(model.name) is None and model.name != STARTER and not model.path.exists():
+            raise _unknown(settings, model)
+        if kind == "tts":
+            _require_language(settings, model)
+
+
+def check_locked(settings: Settings) -> list[str]:
+    """One line for each file of a configured model that is not as it was downloaded.
+
+    A file whose size and time are as recorded is taken for whole; others are read. Models that
+    were not downloaded (the starter's, or put there by hand) have nothing recorded.
+    """
+    store = ModelStore(settings.models.root)
+    try:
+        in_use = dict(
+            found for model in configured_models(settings) if (found := _locked(store, model))
+        )
+    except ModelError as error:
+        return [str(error)]
+    return [
+        f"{problem}; run: voice-gateway models download {name}"
+        for name, locked in in_use.items()
+        for problem in model_problems(store, name, locked)
+    ]
+
+
+def describe_models(settings: Settings, kind: Kind) -> str:
+    """Name, size, licence, languages and state of the checksums of the configured models.
+
+    Raises:
+        ModelError: the lock file is damaged.
+    """
+    store = ModelStore(settings.models.root)
+    by_name: dict[str, list[ConfiguredModel]] = {}
+    for model in configured_models(settings):
+        if model.kind == kind:
+            by_name.setdefault(model.name, []).append(model)
+    return "; ".join(_describe(store, models) for models in by_name.values())
+
+
+def _describe(store: ModelStore, models: list[ConfiguredModel]) -> str:
+    """One model, or the starter's voices: a name that stands for a file of each language."""
+    first = models[0]
+    files = {path for model in models for path in _files(model)}
+    size = megabytes(sum(path.stat().st_size for path in files))
+    found = _locked(store, first)
+    if found is not None:
+        name, locked = found
+        state = "checksum wrong" if model_problems(store, name, locked) else "checksum ok"
+        return f"{name} ({size}, {locked.licence}, {' '.join(locked.languages)}, {state})"
+    languages = " ".join(dict.fromkeys(code for model in models for code in model.languages))
+    if first.name == STARTER:
+        return f"{STARTER} ({size}, MIT, {languages}, comes with the gateway)"
+    spoken = _spoken(first.path) if first.kind == "tts" else None
+    known = "licence and languages not known" if spoken is None else f"licence not known, {spoken}"
+    return f"{first.name} ({size}, {known}, no checksum recorded)"
+
+
+def _files(model: ConfiguredModel) -> Iterator[Path]:
+    if model.kind == "stt":
+        yield from (path for path in model.path.glob("*") if path.is_file())
+    elif model.path.is_file():
+        yield model.path
+
+
+def _locked(store: ModelStore, model: ConfiguredModel) -> tuple[str, LockedModel] | None:
+    """Name and record of a configured model that was downloaded, however it is named."""
+    folder = (model.path if model.kind == "stt" else model.path.parent).resolve()
+    for name, locked in store.read().models.items():
+        if locked.kind == model.kind and store.folder(model.kind, name).resolve() == folder:
+            return name, locked
+    return None
+
+
+def _unknown(settings: Settings, model: ConfiguredModel) -> ModelError:
+    kind, name = model.kind, model.name
+    variable, root = _VARIABLES[kind], settings.models.root
+    if kind in _SUFFIXES and (root / kind / name).is_dir():
+        return ModelError(
+            f"{variable}={name}: {root / kind / name} does not hold exactly one "
+            f"{_SUFFIXES[kind]} file; download it again, or give the path of the file"
+        )
+    catalogue = load_catalogue(root)
+    if name in catalogue.models:
+        meant = catalogue.models[name].kind
+        if meant != kind:
+            return ModelError(
+                f"{variable}={name}: that is a {KIND_TITLES[meant]} model ({_VARIABLES[meant]}), "
+                f"expected {KIND_TITLES[kind]}"
+            )
+        return ModelError(
+            f"{variable}={name} is not downloaded; run: voice-gateway models download {name}"
+        )
+    known = [*settings.models.installed(kind), *catalogue.of_kind(kind)]
+    return ModelError(
+        f"{variable}={name}: there is no such model in {root / kind}{did_you_mean(name, known)}; "
+        "voice-gateway models list shows all"
+    )
+
+
+def _require_language(settings: Settings, model: ConfiguredModel) -> None:
+    [language] = model.languages
+    found = _locked(ModelStore(settings.models.root), model)
+    spoken = list(found[1].languages) if found else [s for s in [_spoken(model.path)] if s]
+    if not spoken or language in spoken:
+        return
+    fitting = [
+        name
+        for name, known in load_catalogue(settings.models.root).models.items()
+        if known.kind == "tts" and language in known.languages
+    ]
+    raise ModelError(
+        f"TTS_VOICE gives {language!r} the voice {model.name}, which speaks {' '.join(spoken)}; "
+        f"give each language its own (TTS_VOICE=en=…,ar=…,ru=…), for {language!r} for example "
+        f"{' or '.join([STARTER, *fitting])}"
+    )
+
+
+def _spoken(voice: Path) -> str | None:
+    """The language that a voice's configuration names, ISO 639-1; None when it names none."""
+    try:
+        config = json.loads(voice.with_name(voice.name + ".json").read_bytes())
+        language = config["language"]
+        return str(language.get("family") or language["code"].partition("_")[0]).lower()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # What is wrong with the file is for the engine to say.
+        return None

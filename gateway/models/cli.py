@@ -1,0 +1,232 @@
+"""The command line of the models: voice-gateway models list | download | verify | remove."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from gateway.models.store import ModelStore
+    from gateway.settings import Settings
+
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130
+
+_ENV_FILE = Path(".env")
+
+app = typer.Typer(
+    name="models",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""
+List, download, verify and remove models.
+
+They lie in the folder of the setting MODELS_DIR; `serve` only reads it and never downloads.
+Mirrors and proxies: set HF_ENDPOINT, HTTPS_PROXY; a token for models with terms: HF_TOKEN.
+""",
+    epilog="""
+Examples:
+
+    voice-gateway models download laptop --write-env     all that a laptop needs, and use it
+
+    voice-gateway models download laptop --bundle m.tar  and pack it for a machine without a network
+
+    voice-gateway models download --from-bundle m.tar    install it there
+""",
+)
+
+Names = Annotated[list[str] | None, typer.Argument(help="Models; all when none is named.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show which models there are, which are downloaded, and which the settings use."""
+    from rich.table import Table
+
+    from gateway.models.catalogue import KIND_TITLES, load_catalogue
+    from gateway.models.check import configured_models
+    from gateway.models.disk import megabytes
+    from gateway.models.store import model_problems
+
+    settings, store = _settings_and_store()
+    catalogue, lock = load_catalogue(store.root), store.read()
+    unfinished = store.unfinished()
+    used = {(model.kind, model.name) for model in configured_models(settings)}
+    table = Table(title=f"models in {escape(str(store.root))}")
+    table.add_column("name", no_wrap=True)
+    for heading in ("kind", "size", "languages", "licence", "state"):
+        table.add_column(heading, overflow="fold")
+    for name in dict.fromkeys([*catalogue.models, *lock.models]):
+        locked = lock.models.get(name)
+        model = locked or catalogue.models[name]
+        size = megabytes(model.size) if locked else f"~{megabytes(model.size)}"
+        states = []
+        if locked:
+            states.append("damaged" if model_problems(store, name, locked) else "downloaded")
+        elif name in unfinished:
+            states.append("unfinished")
+        if (model.kind, name) in used:
+            states.append("in use")
+        row = [name, KIND_TITLES[model.kind], size, " ".join(model.languages), model.licence]
+        table.add_row(*map(escape, [*row, ", ".join(states)]))
+    console = Console()
+    console.print(table)
+    for name, profile in catalogue.profiles.items():
+        total = sum(model.size for model in catalogue.choose([name]).values())
+        console.print(
+            f"[bold]{escape(name)}[/] (~{megabytes(total)}): {escape(profile.title)}\n"
+            f"  {escape(' '.join(profile.models))}",
+            highlight=False,
+        )
+
+
+@app.command()
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Profiles (laptop, workstation, gpu) or models.", show_default=False),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Then pack them, or without names all there is.", metavar="FILE.tar"),
+    ] = None,
+    from_bundle: Annotated[
+        Path | None,
+        typer.Option(help="Install a bundle; needs no network.", metavar="FILE.tar"),
+    ] = None,
+    write_env: Annotated[
+        bool, typer.Option("--write-env", help="Use the models: set them in the file .env.")
+    ] = False,
+) -> None:
+    """Download models, pack them into a bundle, or install a bundle.
+
+    An interrupted download goes on where it stopped when the command is run again; a model appears
+    only when it is complete and its checksums are right. Prints the lines of .env to use it.
+
+    Examples:
+
+    `voice-gateway models download whisper-small ru_RU-dmitri-medium`
+
+    `HF_ENDPOINT=https://mirror.example voice-gateway models download workstation`
+    """
+    names = names or []
+    if from_bundle and (names or bundle):
+        raise typer.BadParameter("--from-bundle stands alone")
+    if not (names or bundle or from_bundle):
+        raise typer.BadParameter("name a profile (laptop, workstation, gpu) or models")
+    settings, store = _settings_and_store()
+    try:
+        chosen, extra = _obtain(store, names, bundle, from_bundle)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; run the same command again to go on")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if chosen:
+        _use(settings, store, chosen, extra, write_env)
+
+
+@app.command()
+def verify(names: Names = None) -> None:
+    """Compute the checksums of downloaded models again and compare them with lock.json.
+
+    Exit status 1 when a file is missing or not as it was downloaded.
+
+    Example: `voice-gateway models verify whisper-small`
+    """
+    from gateway.models.verify import refresh_times
+    from gateway.models.verify import verify as verify_models
+
+    _, store = _settings_and_store()
+    console = Console()
+
+    def report(name: str, problems: list[str]) -> None:
+        for problem in problems:
+            console.print(
+                f"[bold red]damaged[/] {escape(problem)}", highlight=False, soft_wrap=True
+            )
+        if problems:
+            _report(f"to repair it: voice-gateway models download {name}")
+        else:
+            console.print(f"[green]whole[/] {escape(name)}", highlight=False)
+
+    whole = verify_models(store, names or [], report)
+    if not store.read().models:
+        _report(f"nothing is downloaded in {store.root}")
+    if not whole:
+        raise typer.Exit(EXIT_FAILURE)
+    if store.read().models and os.access(store.root, os.W_OK):
+        refresh_times(store)
+
+
+@app.command()
+def remove(
+    names: Annotated[list[str], typer.Argument(help="Models to delete.", show_default=False)],
+) -> None:
+    """Delete downloaded models, or what an unfinished download left.
+
+    Example: `voice-gateway models remove whisper-large-v3`
+    """
+    from gateway.models.check import configured_models
+    from gateway.models.verify import remove as remove_model
+
+    settings, store = _settings_and_store()
+    used = {model.name for model in configured_models(settings)}
+    for name in names:
+        remove_model(store, name)
+        note = "; the settings still name it" if name in used else ""
+        _report(f"{name} is removed{note}")
+
+
+def _obtain(
+    store: ModelStore, names: list[str], bundle: Path | None, from_bundle: Path | None
+) -> tuple[list[str], dict[str, str]]:
+    """Names of the models to use from now on, and the settings that go with them."""
+    from gateway.models.bundle import install, pack
+    from gateway.models.catalogue import load_catalogue
+    from gateway.models.download import download as download_models
+
+    if from_bundle:
+        return install(store, from_bundle, _report), {}
+    catalogue = load_catalogue(store.root)
+    models = catalogue.choose(names)
+    if models:
+        # The gateway reports to nobody; huggingface_hub reads this when it is imported.
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        from gateway.models.hub import Hub
+
+        download_models(store, Hub(), models, _report)
+    if bundle:
+        pack(store, list(models), bundle, _report)
+        _report(f"packed into {bundle}; on the other machine: --from-bundle {bundle.name}")
+    return list(models), catalogue.settings_of(names)
+
+
+def _use(
+    settings: Settings, store: ModelStore, names: list[str], extra: dict[str, str], write: bool
+) -> None:
+    from gateway.models.env import env_values, write_env
+    from gateway.models.store import locked_models
+
+    values = env_values(settings, locked_models(store.read(), names), extra)
+    if write:
+        write_env(_ENV_FILE, values)
+    _report("written to .env:" if write else "to use them, set in .env (or add --write-env):")
+    for key, value in values.items():
+        # Plain, so that it can be copied or piped.
+        print(f"{key}={value}")
+
+
+def _settings_and_store() -> tuple[Settings, ModelStore]:
+    from gateway.models.store import ModelStore
+    from gateway.settings import load_settings
+
+    settings = load_settings(_ENV_FILE)
+    return settings, ModelStore(settings.models.root)
+
+
+def _report(line: str) -> None:
+    Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""What can go wrong with a disk, and room on it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from gateway.errors import ModelError
+
+RESERVE = 64 * 1_000_000
+"""Bytes that stay free."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Check that files of so many bytes fit into a folder, which need not exist yet.
+
+    Raises:
+        ModelError: they do not.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed and needed + RESERVE > free:
+        raise ModelError(
+            f"{megabytes(needed)} are needed and {megabytes(free)} are free at {folder}; "
+            "free some, choose smaller models or another disk (MODELS_DIR)"
+        )
+
+
+def disk_error(error: OSError, place: Path) -> ModelError:
+    """What to do about an error of the file system.
+
+    Args:
+        place: what was worked on, should the error not say.
+    """
+    where = error.filename or place
+    if error.errno in _NO_SPACE:
+        return ModelError(
+            f"the disk of {place} is full; free some or move MODELS_DIR, then run the same "
+            "command again: it goes on where it stopped"
+        )
+    if error.errno in _NOT_WRITABLE:
+        return ModelError(
+            f"{where} cannot be written ({error.strerror}); set MODELS_DIR to a folder that can, "
+            "or run as its owner"
+        )
+    return ModelError(f"{where}: {error.strerror or error}")
+
+
+def megabytes(size: int) -> str:
+    """A size for people: 1 MB is 1,000,000 bytes."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,175 @@
+"""The Hugging Face hub, or a mirror of it: what a repository holds, and fetching one file.
+
+Everything goes through huggingface_hub, which reads HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the
+proxy variables. Its ``hf_hub_download`` throws a partial file away when the process ends; ours are
+kept, so only its parts below that are used: metadata, and a transfer that goes on at an offset.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+from gateway.errors import ModelError
+from gateway.models.catalogue import CatalogueModel
+from gateway.models.checksums import Checksum, checksum_of_etag
+
+# The HTTP library under huggingface_hub changes between its versions; this is its base error.
+_HttpError: type[BaseException] = HfHubHTTPError.__bases__[0]
+
+_GO_ON = "what was downloaded is kept: run the same command again to go on"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on the hub.
+
+    Attributes:
+        name: what it is called where it is placed.
+        size: bytes.
+    """
+
+    name: str
+    url: str
+    size: int
+    checksum: Checksum
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """A model on the hub, all files from one commit.
+
+    Attributes:
+        commit: None when the server did not say.
+    """
+
+    name: str
+    entry: CatalogueModel
+    commit: str | None
+    files: tuple[RemoteFile, ...]
+
+
+class Hub:
+    """Asks one hub.
+
+    Args:
+        endpoint: its address; HF_ENDPOINT or the public hub when None.
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self.endpoint = endpoint or constants.ENDPOINT
+
+    def look_up(self, name: str, entry: CatalogueModel) -> RemoteModel:
+        """Size and checksum of every file of a model.
+
+        Raises:
+            ModelError: the hub cannot be reached, or has no such model; says what to do.
+        """
+        revision, files = entry.revision, []
+        commit: str | None = None
+        for file_name, path in zip(entry.files, entry.paths, strict=True):
+            url = hf_hub_url(entry.repo, path, revision=revision, endpoint=self.endpoint)
+            with hub_errors(self.endpoint, f"{entry.repo}/{path}"):
+                found = get_hf_file_metadata(url, endpoint=self.endpoint)
+            checksum = checksum_of_etag(found.etag)
+            if checksum is None or found.size is None:
+                raise ModelError(
+                    f"{self.endpoint} gives no checksum or size for {entry.repo}/{path}; "
+                    "HF_ENDPOINT must name the Hugging Face hub or a full mirror of it"
+                )
+            # The rest from the same commit, should the branch move meanwhile.
+            commit = commit or found.commit_hash
+            revision = commit or revision
+            files.append(RemoteFile(file_name, url, found.size, checksum))
+        return RemoteModel(name, entry, commit, tuple(files))
+
+    def fetch(self, file: RemoteFile, part: Path) -> None:
+        """Append to ``part`` what it lacks of a file, with a progress bar; checks no content.
+
+        What was received stays in ``part`` whatever happens.
+
+        Raises:
+            ModelError: the transfer failed.
+        OSError: the disk failed.
+        """
+        part.touch()
+        # The address on this hub, not the storage it forwards to: that one expires.
+        # Identity, so that offsets count bytes of the file.
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        with hub_errors(self.endpoint, file.name), part.open("r+b") as target:
+            offset = target.seek(0, os.SEEK_END)
+            if offset > file.size:
+                offset = target.seek(0)
+                target.truncate()
+            http_get(
+                file.url,
+                target,
+                resume_size=offset,
+                headers=headers,
+                expected_size=file.size,
+                displayed_filename=file.name,
+            )
+
+
+@contextmanager
+def hub_errors(endpoint: str, what: str) -> Iterator[None]:
+    """Say of each failure of a transfer what to do about it.
+
+    Raises:
+        ModelError: for every error of the hub or the network.
+        OSError: the disk failed.
+    """
+    try:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise ModelError(
+            "HF_HUB_OFFLINE is set, so nothing is downloaded; unset it, or install a bundle: "
+            "voice-gateway models download --from-bundle FILE.tar"
+        ) from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{what} is given only to those who accepted its terms: accept them on its page at "
+            f"{endpoint} and set HF_TOKEN"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
+        raise _not_found(endpoint, what) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status == 404:
+            raise _not_found(endpoint, what) from error
+        raise ModelError(
+            f"{endpoint} answered {status} for {what}; try again later, {_GO_ON}"
+        ) from error
+    except _HttpError as error:
+        raise ModelError(
+            f"{endpoint} cannot be reached for {what} ({error or type(error).__name__}); check the "
+            f"network, HTTPS_PROXY and HF_ENDPOINT; {_GO_ON}. Without a network, install a bundle: "
+            "--from-bundle FILE.tar"
+        ) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # http_get's own: fewer or more bytes came than were announced.
+        raise ModelError(f"the transfer of {what} ended early; {_GO_ON}") from error
+
+
+def _not_found(endpoint: str, what: str) -> ModelError:
+    return ModelError(
+        f"{what} was not found at {endpoint}, or is private: it may have been renamed (another "
+        "repository can be named in MODELS_DIR/catalogue.toml), or HF_ENDPOINT is no full mirror"
+    )

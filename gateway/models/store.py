@@ -1,0 +1,138 @@
+"""The folder of the models: one process changes it at a time, and models appear in it whole.
+
+``MODELS_DIR/<kind>/<name>/`` holds a model, ``lock.json`` what was placed, and ``.incoming/`` what
+is not whole yet; it is on the same disk, so that a model is placed by renaming its folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gateway.errors import ModelError
+from gateway.models.catalogue import Kind, did_you_mean
+from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, write_lock
+
+
+class ModelStore:
+    """The models under one folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock_path = root / "lock.json"
+
+    def folder(self, kind: Kind, name: str) -> Path:
+        """Where a model lies."""
+        return self.root / kind / name
+
+    def incoming(self, name: str) -> Path:
+        """Where a model is put together."""
+        return self.root / ".incoming" / name
+
+    def unfinished(self) -> set[str]:
+        """Names of the models that are not complete yet."""
+        folder = self.root / ".incoming"
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+    def read(self) -> Lock:
+        """What was placed.
+
+        Raises:
+            ModelError: the lock file is damaged.
+        """
+        return read_lock(self.lock_path)
+
+    def write(self, lock: Lock) -> None:
+        """Record what was placed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_lock(self.lock_path, lock)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Change the models alone; a process that dies gives the right back.
+
+        Raises:
+            ModelError: another process is changing them.
+            OSError: the folder cannot be written.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ModelError(
+                f"another download or removal is running in {self.root}; wait until it has ended"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def place(self, moves: Sequence[tuple[Path, Path]]) -> None:
+        """Rename folders to their final names, all or none; a folder in the way is replaced.
+
+        Raises:
+            OSError: nothing was changed.
+        """
+        done: list[tuple[Path, Path, Path | None]] = []
+        try:
+            for source, target in moves:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                old = source.with_name(f"{source.name}.old") if target.exists() else None
+                if old is not None:
+                    shutil.rmtree(old, ignore_errors=True)
+                    target.rename(old)
+                done.append((source, target, old))
+                source.rename(target)
+        except OSError:
+            for source, target, old in reversed(done):
+                if target.exists():
+                    target.rename(source)
+                if old is not None:
+                    old.rename(target)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Delete what is left of putting a model together."""
+        shutil.rmtree(self.incoming(name), ignore_errors=True)
+        if self.incoming(name).parent.is_dir() and not any(self.incoming(name).parent.iterdir()):
+            self.incoming(name).parent.rmdir()
+
+
+def locked_models(lock: Lock, names: Sequence[str]) -> dict[str, LockedModel]:
+    """Named models out of what was placed; all of them when no name is given.
+
+    Raises:
+        ModelError: one was not placed.
+    """
+    for name in names:
+        if name not in lock.models:
+            raise ModelError(
+                f"{name!r} is not downloaded{did_you_mean(name, lock.models)}; "
+                "voice-gateway models list shows what is"
+            )
+    return {name: lock.models[name] for name in names or lock.models}
+
+
+def model_problems(
+    store: ModelStore, name: str, locked: LockedModel, full: bool = False
+) -> list[str]:
+    """One line for each file of a model that is not as recorded.
+
+    Args:
+        full: compute every checksum; otherwise only of files whose time has changed.
+    """
+    folder = store.folder(locked.kind, name)
+    found = []
+    for file_name, file in locked.files.items():
+        problem = file_problem(folder / file_name, file, full)
+        if problem:
+            found.append(f"{name}: {folder / file_name} {problem}")
+    return found

@@ -1,0 +1,81 @@
+"""Verifying, listing and removing the models that were placed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gateway.models.disk import disk_error
+from gateway.models.store import ModelStore, locked_models, model_problems
+
+
+def verify(
+    store: ModelStore, names: Sequence[str], report: Callable[[str, list[str]], None]
+) -> bool:
+    """Compute the checksum of every file of some models, or of all; whether all are whole.
+
+    Args:
+        report: called with the name and the problems of each model.
+
+    Raises:
+        ModelError: a name was not placed, or the lock file is damaged.
+    """
+    whole = True
+    for name, locked in locked_models(store.read(), names).items():
+        problems = model_problems(store, name, locked, full=True)
+        report(name, problems)
+        whole = whole and not problems
+    return whole
+
+
+def refresh_times(store: ModelStore) -> None:
+    """Record the present time of files that are whole, so that starts are fast again.
+
+    Raises:
+        ModelError: the folder cannot be written, or another process changes it.
+    """
+    try:
+        with store.exclusive():
+            lock = store.read()
+            for name, locked in lock.models.items():
+                if model_problems(store, name, locked):
+                    continue
+                folder = store.folder(locked.kind, name)
+                files = {
+                    file_name: msgspec.structs.replace(
+                        file, mtime_ns=(folder / file_name).stat().st_mtime_ns
+                    )
+                    for file_name, file in locked.files.items()
+                }
+                lock.models[name] = msgspec.structs.replace(locked, files=files)
+            store.write(lock)
+    except OSError as error:
+        raise disk_error(error, store.root) from error
+
+
+def remove(store: ModelStore, name: str) -> None:
+    """Delete a model, or what is left of an unfinished download of it.
+
+    Raises:
+        ModelError: there is no such model, or its files cannot be deleted.
+    """
+    try:
+        with store.exclusive():
+            lock = store.read()
+            if name not in lock.models and name in store.unfinished():
+                store.discard(name)
+                return
+            locked = locked_models(lock, [name])[name]
+            folder, incoming = store.folder(locked.kind, name), store.incoming(name)
+            # Out of sight in one step, so that no half model is left under its name.
+            if folder.exists():
+                incoming.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(incoming / "removed", ignore_errors=True)
+                folder.rename(incoming / "removed")
+            del lock.models[name]
+            store.write(lock)
+            store.discard(name)
+    except OSError as error:
+        raise disk_error(error, store.root) from error

@@ -1,0 +1,102 @@
+"""A hub, a folder for models and a small catalogue for each test; the network stays unused."""
+
+from __future__ import annotations
+
+import random
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants, file_download
+
+from gateway.models.catalogue import Catalogue, CatalogueModel
+from gateway.models.store import ModelStore
+from gateway.settings import Settings
+from tests.models.local_hub import LocalHub, run_local_hub
+
+CHUNK = 1000
+
+
+def noise(seed: int, size: int) -> bytes:
+    """Bytes that differ with the seed."""
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def client_without_proxies() -> Iterator[None]:
+    """The library keeps one client, which takes the proxies from the environment when made."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        huggingface_hub.close_session()
+        huggingface_hub.get_session()
+    yield
+    huggingface_hub.close_session()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
+    # The library waits a second before it tries again.
+    monkeypatch.setattr(file_download, "time", types.SimpleNamespace(sleep=lambda seconds: None))
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    with run_local_hub() as running:
+        running.files = {
+            "speech/small/config.json": b'{"lang_ids": []}',
+            "speech/small/model.bin": noise(1, 20_000),
+            "chat/small/chat.gguf": b"GGUF" + noise(2, 30_000),
+            "voices/all/ru/irina/irina.onnx": noise(3, 10_000),
+            "voices/all/ru/irina/irina.onnx.json": b'{"language": {"code": "ru_RU"}}',
+        }
+        yield running
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return Catalogue(
+        models={
+            "hearing": CatalogueModel(
+                kind="stt",
+                repo="speech/small",
+                files=("config.json", "model.bin"),
+                size_mb=0.02,
+                licence="MIT",
+                languages=("en", "ar", "ru"),
+            ),
+            "talking": CatalogueModel(
+                kind="llm",
+                repo="chat/small",
+                files=("chat.gguf",),
+                size_mb=0.03,
+                licence="Apache-2.0",
+                languages=("en", "ar", "ru"),
+            ),
+            "speaking": CatalogueModel(
+                kind="tts",
+                repo="voices/all",
+                folder="ru/irina",
+                files=("irina.onnx", "irina.onnx.json"),
+                size_mb=0.01,
+                licence="CC0",
+                languages=("ru",),
+            ),
+        }
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")

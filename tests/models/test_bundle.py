@@ -1,0 +1,288 @@
+"""Bundles: what was downloaded arrives whole on another machine, and anything else is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import ModelError
+from gateway.models.bundle import install, pack
+from gateway.models.catalogue import Catalogue
+from gateway.models.download import download
+from gateway.models.hub import Hub
+from gateway.models.store import ModelStore
+from tests.models.local_hub import LocalHub
+
+Content = list[tuple[tarfile.TarInfo, bytes]]
+
+
+@pytest.fixture
+def bundle(store: ModelStore, hub: LocalHub, catalogue: Catalogue, tmp_path: Path) -> Path:
+    download(store, Hub(hub.url), catalogue.choose(["hearing", "speaking"]), print)
+    path = tmp_path / "models.tar"
+    pack(store, [], path, print)
+    return path
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> ModelStore:
+    """The models of the machine without a network."""
+    return ModelStore(tmp_path / "other" / "models")
+
+
+def left(store: ModelStore) -> list[str]:
+    """Everything in the folder but the lock against other processes."""
+    paths = (str(path.relative_to(store.root)) for path in store.root.rglob("*"))
+    return sorted(path for path in paths if path != ".lock")
+
+
+def contents(bundle: Path) -> Content:
+    with tarfile.open(bundle) as tar:
+        return [(m, f.read() if (f := tar.extractfile(m)) else b"") for m in tar.getmembers()]
+
+
+def rewrite(bundle: Path, members: Content) -> None:
+    with tarfile.open(bundle, "w") as tar:
+        for member, data in members:
+            if member.isreg():
+                member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def refused(bundle: Path, store: ModelStore) -> str:
+    """The reason; nothing may be left of the attempt."""
+    before = left(store)
+    with pytest.raises(ModelError) as failure:
+        install(store, bundle, print)
+    assert left(store) == before
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+def test_a_bundle_brings_all_that_was_downloaded(
+    bundle: Path, store: ModelStore, other: ModelStore
+) -> None:
+    assert install(other, bundle, print) == ["hearing", "speaking"]
+    for path in ("stt/hearing/model.bin", "stt/hearing/config.json", "tts/speaking/irina.onnx"):
+        assert (other.root / path).read_bytes() == (store.root / path).read_bytes()
+    here, there = store.read().models["hearing"], other.read().models["hearing"]
+    assert (here.commit, here.licence) == (there.commit, there.licence)
+    assert {n: f.sha256 for n, f in here.files.items()} == {
+        n: f.sha256 for n, f in there.files.items()
+    }
+    assert not (other.root / ".incoming").exists()
+
+
+def test_a_bundle_replaces_a_damaged_model_and_keeps_others(
+    bundle: Path, store: ModelStore, hub: LocalHub, catalogue: Catalogue
+) -> None:
+    download(store, Hub(hub.url), catalogue.choose(["talking"]), print)
+    (store.root / "stt/hearing/model.bin").write_bytes(b"damaged")
+    install(store, bundle, print)
+    model = store.root / "stt/hearing/model.bin"
+    assert model.read_bytes() == hub.files["speech/small/model.bin"]
+    assert sorted(store.read().models) == ["hearing", "speaking", "talking"]
+
+
+def test_equal_models_give_equal_bundles(bundle: Path, store: ModelStore, tmp_path: Path) -> None:
+    pack(store, ["hearing", "speaking"], tmp_path / "again.tar", print)
+    assert (tmp_path / "again.tar").read_bytes() == bundle.read_bytes()
+
+
+def test_a_bundle_can_hold_some_models_only(
+    bundle: Path, store: ModelStore, other: ModelStore
+) -> None:
+    pack(store, ["speaking"], bundle, print)
+    assert install(other, bundle, print) == ["speaking"]
+
+
+def test_a_damaged_model_is_not_packed(bundle: Path, store: ModelStore) -> None:
+    before = bundle.read_bytes()
+    (store.root / "stt/hearing/model.bin").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"has 7 bytes.*models download hearing"):
+        pack(store, [], bundle, print)
+    assert bundle.read_bytes() == before
+
+
+def test_nothing_to_pack_and_nowhere_to_pack_to(
+    bundle: Path, store: ModelStore, other: ModelStore, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="nothing is downloaded yet"):
+        pack(other, [], tmp_path / "new.tar", print)
+    with pytest.raises(ModelError, match="hearin"):
+        pack(store, ["hearin"], tmp_path / "new.tar", print)
+    with pytest.raises(ModelError, match="No such file"):
+        pack(store, [], tmp_path / "no" / "folder" / "new.tar", print)
+    assert not (tmp_path / "new.tar").exists()
+
+
+def test_room_is_checked_before_packing_and_before_installing(
+    bundle: Path, store: ModelStore, other: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: types.SimpleNamespace(free=1000))
+    with pytest.raises(ModelError, match="are needed"):
+        pack(store, [], bundle, print)
+    assert "are needed" in refused(bundle, other)
+
+
+HOSTILE: list[tuple[Callable[[], tarfile.TarInfo], str]] = [
+    (lambda: member("../../evil"), "leaves its folder"),
+    (lambda: member("stt/hearing/../../evil"), "leaves its folder"),
+    (lambda: member("stt\\..\\..\\evil"), "leaves its folder"),
+    (lambda: member("/etc/evil"), "absolute name"),
+    (lambda: member("C:/evil"), "absolute name"),
+    (lambda: member("stt/hearing/model.bin", tarfile.SYMTYPE, "/etc/passwd"), "is a link"),
+    (lambda: member("stt/hearing/model.bin", tarfile.LNKTYPE, "../../evil"), "is a link"),
+    (lambda: member("stt/hearing/model.bin", tarfile.CHRTYPE), "not a regular file"),
+    (lambda: member("stt/hearing/model.bin", tarfile.BLKTYPE), "not a regular file"),
+    (lambda: member("stt/hearing/model.bin", tarfile.FIFOTYPE), "not a regular file"),
+    (lambda: member("stt/hearing", tarfile.DIRTYPE), "not a regular file"),
+    (lambda: member("stt/hearing/extra.bin"), "not announced"),
+    (lambda: member("lock.json"), "not announced"),
+    (lambda: member("stt/hearing/config.json"), "comes twice"),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), HOSTILE, ids=[reason for _, reason in HOSTILE])
+def test_a_member_that_we_would_not_make_is_refused(
+    bundle: Path, other: ModelStore, make: Callable[[], tarfile.TarInfo], reason: str
+) -> None:
+    head, config, *rest = contents(bundle)
+    rewrite(bundle, [head, config, (make(), b""), *rest])
+    message = refused(bundle, other)
+    assert reason in message and "nothing was installed" in message
+    assert not list(other.root.parent.rglob("evil"))
+
+
+def test_changed_bytes_are_refused(bundle: Path, other: ModelStore) -> None:
+    members = contents(bundle)
+    info, data = members[-2]
+    members[-2] = (info, bytes(len(data)))
+    rewrite(bundle, members)
+    assert "wrong checksum" in refused(bundle, other)
+
+
+def test_another_length_is_refused(bundle: Path, other: ModelStore) -> None:
+    members = contents(bundle)
+    info, data = members[-2]
+    members[-2] = (info, data + b"more")
+    rewrite(bundle, members)
+    assert "not as long as announced" in refused(bundle, other)
+
+
+def test_a_bundle_without_its_last_member_is_refused(bundle: Path, other: ModelStore) -> None:
+    rewrite(bundle, contents(bundle)[:-1])
+    assert "is incomplete" in refused(bundle, other)
+
+
+@pytest.mark.parametrize("size", [0, 100, 700, 3000, 15_000, 30_000])
+def test_a_bundle_that_was_cut_is_refused(bundle: Path, other: ModelStore, size: int) -> None:
+    bundle.write_bytes(bundle.read_bytes()[:size])
+    assert "bundle" in refused(bundle, other) or size > 1000
+
+
+def test_an_older_installation_stays_when_a_bundle_is_refused(
+    bundle: Path, store: ModelStore
+) -> None:
+    rewrite(bundle, contents(bundle)[:-1])
+    refused(bundle, store)
+    assert sorted(store.read().models) == ["hearing", "speaking"]
+
+
+def changed(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(manifest: dict[str, Any]) -> None:
+        *keys, last = path.split("/")
+        place = manifest
+        for key in keys:
+            place = place[key]
+        place[last] = value
+
+    return change
+
+
+def renamed(manifest: dict[str, Any]) -> None:
+    manifest["models"]["../../evil"] = manifest["models"].pop("hearing")
+
+
+def renamed_file(manifest: dict[str, Any]) -> None:
+    files = manifest["models"]["hearing"]["files"]
+    files["../evil"] = files.pop("model.bin")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        renamed,
+        renamed_file,
+        changed("version", 2),
+        changed("models", {}),
+        changed("models/hearing/kind", "../.."),
+        changed("models/hearing/files", {}),
+        changed("models/hearing/files/model.bin", {"sha256": "x", "size": 1, "mtime_ns": 0}),
+        changed("unknown", 1),
+    ],
+)
+def test_a_manifest_that_is_not_valid_is_refused(
+    bundle: Path, other: ModelStore, change: Callable[[dict[str, Any]], None]
+) -> None:
+    [(info, data), *rest] = contents(bundle)
+    manifest = json.loads(data)
+    change(manifest)
+    rewrite(bundle, [(info, json.dumps(manifest).encode()), *rest])
+    assert "bundle.json is not valid" in refused(bundle, other)
+
+
+def test_a_manifest_that_is_too_long_is_refused(bundle: Path, other: ModelStore) -> None:
+    [(info, data), *rest] = contents(bundle)
+    rewrite(bundle, [(info, data + b" " * 1_000_000), *rest])
+    assert "refused" in refused(bundle, other)
+
+
+@pytest.mark.parametrize("first", [member("bundle.json", tarfile.SYMTYPE, "x"), member("other")])
+def test_a_tar_that_is_no_bundle_is_refused(
+    bundle: Path, other: ModelStore, first: tarfile.TarInfo
+) -> None:
+    rewrite(bundle, [(first, b"")])
+    assert "is not a bundle" in refused(bundle, other)
+
+
+def test_a_bundle_that_is_not_there_is_told(other: ModelStore, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No such file"):
+        install(other, tmp_path / "missing.tar", print)
+
+
+def test_a_second_model_that_cannot_be_placed_takes_the_first_back(
+    bundle: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All models of a bundle or none, also when the disk fails between two of them."""
+    old = hashlib.sha256((store.root / "stt/hearing/model.bin").read_bytes()).hexdigest()
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target) == store.root / "tts/speaking" and self.name == "files":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(ModelError, match="full"):
+        install(store, bundle, print)
+    monkeypatch.undo()
+    placed = (store.root / "stt/hearing/model.bin").read_bytes()
+    assert hashlib.sha256(placed).hexdigest() == old
+    assert (store.root / "tts/speaking/irina.onnx").exists()
+    assert not (store.root / ".incoming").exists()

@@ -1,0 +1,354 @@
+"""Downloads: models appear whole or not at all, go on after a cut, and failures say what to do."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+from huggingface_hub import constants
+
+from gateway.errors import ModelError
+from gateway.models import hub as hub_module
+from gateway.models.catalogue import Catalogue
+from gateway.models.download import download
+from gateway.models.hub import Hub
+from gateway.models.store import ModelStore
+from tests.models.conftest import CHUNK, noise
+from tests.models.local_hub import COMMIT, LocalHub
+
+ALWAYS = 50
+
+
+class Downloads:
+    """Downloads from the local hub, with what was reported."""
+
+    def __init__(self, store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> None:
+        self.store, self.hub, self.catalogue = store, hub, catalogue
+        self.lines: list[str] = []
+
+    def run(self, *names: str) -> None:
+        models = self.catalogue.choose(names)
+        download(self.store, Hub(self.hub.url), models, self.lines.append)
+
+    def fails(self, *names: str) -> str:
+        with pytest.raises(ModelError) as failure:
+            self.run(*names)
+        assert "\n" not in str(failure.value)
+        return str(failure.value)
+
+    def visible(self) -> list[str]:
+        """Files under their final names."""
+        paths = [p for kind in ("stt", "llm", "tts") for p in self.store.root.glob(f"{kind}/**/*")]
+        return sorted(str(p.relative_to(self.store.root)) for p in paths)
+
+    def parts(self) -> list[Path]:
+        return sorted(self.store.root.glob(".incoming/*/parts/*"))
+
+
+@pytest.fixture
+def downloads(store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> Downloads:
+    return Downloads(store, hub, catalogue)
+
+
+def test_a_model_is_placed_and_recorded(downloads: Downloads) -> None:
+    downloads.run("hearing", "speaking")
+    assert downloads.visible() == [
+        "stt/hearing",
+        "stt/hearing/config.json",
+        "stt/hearing/model.bin",
+        "tts/speaking",
+        "tts/speaking/irina.onnx",
+        "tts/speaking/irina.onnx.json",
+    ]
+    content = downloads.hub.files["speech/small/model.bin"]
+    placed = downloads.store.root / "stt/hearing/model.bin"
+    assert placed.read_bytes() == content
+    locked = downloads.store.read().models["hearing"]
+    assert (locked.repo, locked.commit, locked.licence) == ("speech/small", COMMIT, "MIT")
+    file = locked.files["model.bin"]
+    assert (file.sha256, file.size) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert file.mtime_ns == placed.stat().st_mtime_ns
+    assert not (downloads.store.root / ".incoming").exists()
+
+
+def test_all_files_come_from_the_commit_of_the_first(downloads: Downloads) -> None:
+    downloads.run("hearing")
+    model = [r.path for r in downloads.hub.requests if r.path.endswith("model.bin")]
+    assert model and all(f"/resolve/{COMMIT}/" in path for path in model)
+
+
+def test_a_model_that_is_there_is_not_transferred_again(downloads: Downloads) -> None:
+    downloads.run("hearing")
+    downloads.hub.requests.clear()
+    downloads.run("hearing")
+    assert all(request.method == "HEAD" for request in downloads.hub.requests)
+    assert downloads.lines[-1] == "hearing is already there and whole"
+
+
+def test_a_model_without_a_record_is_only_recorded(downloads: Downloads) -> None:
+    downloads.run("hearing")
+    downloads.store.lock_path.unlink()
+    downloads.hub.requests.clear()
+    downloads.run("hearing")
+    assert all(request.method == "HEAD" for request in downloads.hub.requests)
+    assert list(downloads.store.read().models) == ["hearing"]
+
+
+def test_only_the_damaged_file_is_transferred_again(downloads: Downloads) -> None:
+    downloads.run("hearing")
+    model = downloads.store.root / "stt/hearing/model.bin"
+    model.write_bytes(noise(9, 20_000))
+    downloads.hub.requests.clear()
+    downloads.run("hearing")
+    assert model.read_bytes() == downloads.hub.files["speech/small/model.bin"]
+    assert downloads.hub.transfers("model.bin") == [None]
+    assert downloads.hub.transfers("config.json") == []
+
+
+def test_a_short_cut_is_bridged_at_the_offset_that_was_reached(downloads: Downloads) -> None:
+    downloads.hub.cuts["model.bin"] = [7 * CHUNK]
+    downloads.run("hearing")
+    assert downloads.hub.transfers("model.bin") == [None, f"bytes={7 * CHUNK}-"]
+
+
+def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) -> None:
+    downloads.hub.cuts["chat.gguf"] = [12 * CHUNK] + [0] * ALWAYS
+    message = downloads.fails("talking")
+    assert "cannot be reached" in message and "run the same command again to go on" in message
+    [part] = downloads.parts()
+    assert part.read_bytes() == downloads.hub.files["chat/small/chat.gguf"][: 12 * CHUNK]
+    assert downloads.visible() == [] and downloads.store.read().models == {}
+
+    downloads.hub.cuts.clear()
+    downloads.hub.requests.clear()
+    downloads.run("talking")
+    assert downloads.hub.transfers("chat.gguf") == [f"bytes={12 * CHUNK}-"]
+    placed = downloads.store.root / "llm/talking/chat.gguf"
+    assert placed.read_bytes() == downloads.hub.files["chat/small/chat.gguf"]
+
+
+def test_files_that_were_complete_before_a_cut_are_kept(downloads: Downloads) -> None:
+    downloads.hub.cuts["irina.onnx.json"] = [0] * ALWAYS
+    downloads.fails("speaking")
+    downloads.hub.cuts.clear()
+    downloads.hub.requests.clear()
+    downloads.run("speaking")
+    assert downloads.hub.transfers("irina.onnx") == []
+    assert downloads.hub.transfers("irina.onnx.json") == [None]
+
+
+def test_a_server_that_ignores_offsets_starts_over(downloads: Downloads) -> None:
+    downloads.hub.ignores_ranges = True
+    downloads.hub.cuts["model.bin"] = [7 * CHUNK]
+    downloads.run("hearing")
+    placed = downloads.store.root / "stt/hearing/model.bin"
+    assert placed.read_bytes() == downloads.hub.files["speech/small/model.bin"]
+
+
+def test_a_kept_part_that_was_damaged_is_fetched_once_more(downloads: Downloads) -> None:
+    downloads.hub.cuts["model.bin"] = [7 * CHUNK] + [0] * ALWAYS
+    downloads.fails("hearing")
+    [part] = downloads.parts()
+    part.write_bytes(bytes(7 * CHUNK))
+    downloads.hub.cuts.clear()
+    downloads.hub.requests.clear()
+    downloads.run("hearing")
+    assert downloads.hub.transfers("model.bin") == [f"bytes={7 * CHUNK}-", None]
+
+
+def test_a_part_that_is_too_long_is_thrown_away(downloads: Downloads) -> None:
+    downloads.hub.cuts["model.bin"] = [7 * CHUNK] + [0] * ALWAYS
+    downloads.fails("hearing")
+    [part] = downloads.parts()
+    part.write_bytes(bytes(90_000))
+    downloads.hub.cuts.clear()
+    downloads.run("hearing")
+    placed = downloads.store.root / "stt/hearing/model.bin"
+    assert placed.read_bytes() == downloads.hub.files["speech/small/model.bin"]
+
+
+@pytest.mark.parametrize("path", ["speech/small/model.bin", "speech/small/config.json"])
+def test_other_bytes_than_announced_are_refused(downloads: Downloads, path: str) -> None:
+    downloads.hub.served[path] = bytes(len(downloads.hub.files[path]))
+    message = downloads.fails("hearing")
+    assert "wrong checksum" in message and "proxy, mirror" in message
+    assert downloads.visible() == [] and downloads.parts() == []
+
+
+def test_a_shorter_file_than_announced_is_refused(downloads: Downloads) -> None:
+    content = downloads.hub.files["chat/small/chat.gguf"]
+    downloads.hub.served["chat/small/chat.gguf"] = content[:5000]
+    assert "ended early" in downloads.fails("talking")
+    assert downloads.visible() == []
+
+
+def test_models_before_a_failing_one_stay(downloads: Downloads) -> None:
+    downloads.hub.cuts["chat.gguf"] = [0] * ALWAYS
+    downloads.fails("hearing", "talking")
+    assert list(downloads.store.read().models) == ["hearing"]
+    assert downloads.visible() == [
+        "stt/hearing",
+        "stt/hearing/config.json",
+        "stt/hearing/model.bin",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("missing", "names"),
+    [
+        (["speech/small/config.json", "speech/small/model.bin"], "speech/small/config.json"),
+        (["speech/small/model.bin"], "speech/small/model.bin"),
+    ],
+)
+def test_a_repository_or_file_that_is_not_there_is_named(
+    downloads: Downloads, missing: Sequence[str], names: str
+) -> None:
+    for path in missing:
+        del downloads.hub.files[path]
+    message = downloads.fails("hearing")
+    assert f"{names} was not found at {downloads.hub.url}" in message
+    assert "catalogue.toml" in message
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "was not found"), (503, "answered 503"), (403, "answered 403")]
+)
+def test_a_refusal_of_the_hub_is_told(downloads: Downloads, status: int, words: str) -> None:
+    downloads.hub.refusals["chat/small/chat.gguf"] = status
+    assert words in downloads.fails("talking")
+
+
+def test_a_hub_without_checksums_is_not_trusted(downloads: Downloads) -> None:
+    downloads.hub.gives_checksums = False
+    assert "gives no checksum" in downloads.fails("talking")
+
+
+def test_no_network_says_what_to_check(downloads: Downloads) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        downloads.hub.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        message = downloads.fails("talking")
+    assert "cannot be reached" in message and "HF_ENDPOINT" in message
+    assert "--from-bundle" in message
+
+
+def test_offline_mode_points_to_bundles(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = downloads.fails("talking")
+    assert "HF_HUB_OFFLINE" in message and "--from-bundle" in message
+
+
+def test_the_token_goes_to_the_hub_only(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    downloads.run("talking")
+    seen = {(r.server, r.authorization) for r in downloads.hub.requests}
+    assert seen == {("hub", "Bearer hf_secret"), ("storage", None)}
+
+
+def test_too_little_room_is_told_before_anything_is_transferred(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = types.SimpleNamespace(free=10_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    message = downloads.fails("hearing", "talking")
+    assert "10 MB are free" in message and "MODELS_DIR" in message
+    assert all(request.method == "HEAD" for request in downloads.hub.requests)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.ENOSPC, "disk of"), (errno.EROFS, "cannot be written"), (errno.EIO, "error")],
+)
+def test_a_disk_that_fails_on_the_way_is_told_and_the_part_kept(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    def http_get(url: str, target: Any, **options: Any) -> None:
+        target.write(b"GGUF")
+        raise OSError(code, "input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub_module, "http_get", http_get)
+        assert words in downloads.fails("talking")
+    assert downloads.visible() == [] and downloads.parts()[0].read_bytes() == b"GGUF"
+    downloads.run("talking")
+    assert downloads.hub.transfers("chat.gguf") == ["bytes=4-"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(lock: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/models/.lock")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    message = downloads.fails("talking")
+    assert "/models/.lock cannot be written" in message and "MODELS_DIR" in message
+
+
+def test_a_file_where_the_folder_should_be_is_told(downloads: Downloads) -> None:
+    downloads.store.root.write_text("not a folder")
+    assert str(downloads.store.root) in downloads.fails("talking")
+
+
+def test_two_downloads_at_once_are_refused(downloads: Downloads) -> None:
+    with downloads.store.exclusive():
+        assert "another download or removal is running" in downloads.fails("talking")
+    downloads.run("talking")
+
+
+def test_an_interrupt_keeps_what_was_received(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def http_get(url: str, target: Any, **options: Any) -> None:
+        target.write(b"GGUF")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(hub_module, "http_get", http_get)
+        downloads.run("talking")
+    assert downloads.visible() == []
+    downloads.run("talking")
+    assert downloads.hub.transfers("chat.gguf") == ["bytes=4-"]
+
+
+def test_a_model_is_never_seen_half(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever a file has arrived, the final folder is either not there or complete."""
+    seen: list[list[str]] = []
+    fetch = Hub.fetch
+
+    def watched(self: Hub, file: Any, part: Path) -> None:
+        fetch(self, file, part)
+        seen.append(downloads.visible())
+
+    monkeypatch.setattr(Hub, "fetch", watched)
+    downloads.run("hearing", "speaking")
+    whole = ["stt/hearing", "stt/hearing/config.json", "stt/hearing/model.bin"]
+    assert seen == [[], [], whole, whole]
+
+
+def test_a_disk_without_second_names_is_copied_on(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads.run("hearing")
+    config = downloads.store.root / "stt/hearing/config.json"
+    (downloads.store.root / "stt/hearing/model.bin").unlink()
+
+    def link(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    downloads.run("hearing")
+    assert config.read_bytes() == downloads.hub.files["speech/small/config.json"]
