@@ -17,7 +17,7 @@ from gateway.errors import ModelError
 Kind = Literal["stt", "llm", "tts"]
 
 KIND_TITLES: Mapping[Kind, str] = {
-    "stt": "speech recognition",
+    "stt": "speech recognition model",
     "llm": "chat model",
     "tts": "voice",
 }

@@ -147,8 +147,8 @@ def _unknown(settings: Settings, model: ConfiguredModel) -> ModelError:
         meant = catalogue.models[name].kind
         if meant != kind:
             return ModelError(
-                f"{variable}={name}: that is a {KIND_TITLES[meant]} model ({_VARIABLES[meant]}), "
-                f"expected {KIND_TITLES[kind]}"
+                f"{variable}={name}: that is a {KIND_TITLES[meant]} ({_VARIABLES[meant]}), "
+                f"expected a {KIND_TITLES[kind]}"
             )
         return ModelError(
             f"{variable}={name} is not downloaded; run: voice-gateway models download {name}"

@@ -1,0 +1,223 @@
+"""Before loading: names are known, voices speak their language, downloaded files are whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from gateway import doctor
+from gateway.errors import ModelError
+from gateway.loading import load_chat, load_transcriber, load_voices
+from gateway.models.catalogue import Catalogue, CatalogueModel, Kind
+from gateway.models.check import check_locked, describe_models, require_models
+from gateway.models.download import download
+from gateway.models.hub import Hub
+from gateway.models.store import ModelStore
+from gateway.settings import Settings, load_settings
+from tests.models.local_hub import LocalHub
+
+STARTER = load_settings(None).models.root / "starter"
+VOICES = "en=starter,ar=starter,ru="
+
+
+@pytest.fixture
+def filled(store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> ModelStore:
+    download(store, Hub(hub.url), catalogue.choose(list(catalogue.models)), print)
+    return store
+
+
+def configured(store: ModelStore, **values: Any) -> Settings:
+    settings = load_settings(None)
+    return settings.model_copy(update={"models_dir": store.root, **values})
+
+
+def refused(settings: Settings, kind: Kind) -> str:
+    with pytest.raises(ModelError) as failure:
+        require_models(settings, kind)
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+def test_a_downloaded_name_is_known(filled: ModelStore) -> None:
+    settings = configured(
+        filled, stt_model="hearing", llm_model="talking", tts_voice=VOICES + "speaking"
+    )
+    for kind in ("stt", "llm", "tts"):
+        require_models(settings, kind)
+    assert settings.stt_path == filled.root / "stt/hearing"
+    assert settings.llm_path == filled.root / "llm/talking/chat.gguf"
+    assert settings.voice_paths["ru"] == filled.root / "tts/speaking/irina.onnx"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        ("stt", {"stt_model": "haering"}, "STT_MODEL=haering: there is no such model"),
+        ("stt", {"stt_model": "haering"}, "did you mean hearing"),
+        ("stt", {"stt_model": "whisper-smal"}, "did you mean whisper-small"),
+        ("stt", {"stt_model": "sarter"}, "did you mean starter"),
+        ("stt", {"stt_model": "whisper-small"}, "voice-gateway models download whisper-small"),
+        ("stt", {"stt_model": "qwen2.5-7b-instruct"}, "that is a chat model (LLM_MODEL)"),
+        ("llm", {"llm_model": "talkin"}, "LLM_MODEL=talkin"),
+        ("llm", {"llm_model": "whisper-small"}, "expected a chat model"),
+        ("tts", {"tts_voice": VOICES + "ru_RU-irina"}, "did you mean ru_RU-irina-medium"),
+        ("tts", {"tts_voice": "xyzzy"}, "voice-gateway models list"),
+    ],
+)
+def test_a_name_that_is_not_known_says_what_to_do(
+    filled: ModelStore, kind: Kind, values: dict[str, str], words: str
+) -> None:
+    assert words in refused(configured(filled, **values), kind)
+
+
+def test_a_name_with_two_model_files_is_not_guessed(filled: ModelStore) -> None:
+    (filled.root / "llm/talking/second.gguf").write_bytes(b"GGUF")
+    message = refused(configured(filled, llm_model="talking"), "llm")
+    assert "does not hold exactly one .gguf file" in message
+
+
+def test_paths_and_the_starter_are_left_to_the_engines(filled: ModelStore) -> None:
+    for value in ("starter", "./missing", "/missing/model"):
+        settings = configured(filled, stt_model=value, llm_model=value, tts_voice=value)
+        for kind in ("stt", "llm", "tts"):
+            require_models(settings, kind)
+
+
+def test_a_voice_for_the_wrong_language_is_refused(filled: ModelStore) -> None:
+    for voice in ("speaking", str(filled.root / "tts/speaking/irina.onnx")):
+        message = refused(configured(filled, tts_voice=f"en=starter,ar={voice},ru=starter"), "tts")
+        assert "'ar'" in message and "speaks ru" in message
+        assert "ar_JO-kareem-medium" in message
+    assert "'en'" in refused(configured(filled, tts_voice="speaking"), "tts")
+
+
+@pytest.mark.parametrize(
+    ("config", "speaks_russian_only"),
+    [
+        ({"language": {"code": "ru_RU"}}, True),
+        ({"language": {"family": "ru"}}, True),
+        ({"language": {}}, False),
+        ({"language": "ru"}, False),
+        ({}, False),
+        ([], False),
+    ],
+)
+def test_a_voice_put_there_by_hand_is_known_by_its_configuration(
+    store: ModelStore, tmp_path: Path, config: object, speaks_russian_only: bool
+) -> None:
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(b"onnx")
+    voice.with_name("voice.onnx.json").write_text(json.dumps(config))
+    settings = configured(store, tts_voice=f"en={voice},ar=starter,ru=starter")
+    if speaks_russian_only:
+        assert "speaks ru" in refused(settings, "tts")
+    else:
+        require_models(settings, "tts")
+
+
+def test_only_models_in_use_are_checked_at_start(filled: ModelStore) -> None:
+    os.truncate(filled.root / "stt/hearing/model.bin", 5)
+    assert check_locked(configured(filled)) == []
+    [problem] = check_locked(configured(filled, stt_model="hearing"))
+    assert "has 5 bytes instead of 20000" in problem
+    assert problem.endswith("run: voice-gateway models download hearing")
+
+
+def test_a_downloaded_model_is_checked_however_it_is_named(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (filled.root / "llm/talking/chat.gguf").write_bytes(b"GGUF")
+    monkeypatch.chdir(filled.root)
+    for name in ("talking", str(filled.root / "llm/talking/chat.gguf"), "./llm/talking/chat.gguf"):
+        assert len(check_locked(configured(filled, llm_model=name))) == 1
+
+
+def test_a_damaged_lock_file_is_a_problem(filled: ModelStore) -> None:
+    filled.lock_path.write_text("{")
+    assert "delete it" in check_locked(configured(filled))[0]
+
+
+def test_the_state_of_each_model_is_described(filled: ModelStore) -> None:
+    settings = configured(filled, llm_model="talking", tts_voice=VOICES + "speaking")
+    assert describe_models(settings, "llm") == ("talking (0 MB, Apache-2.0, en ar ru, checksum ok)")
+    starter, speaking = describe_models(settings, "tts").split("; ")
+    assert starter == "starter (0 MB, MIT, en ar, comes with the gateway)"
+    assert speaking == "speaking (0 MB, CC0, ru, checksum ok)"
+    (filled.root / "llm/talking/chat.gguf").write_bytes(b"GGUF")
+    assert "checksum wrong" in describe_models(settings, "llm")
+
+
+def test_a_model_put_there_by_hand_is_described(store: ModelStore, tmp_path: Path) -> None:
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(bytes(2_000_000))
+    voice.with_name("voice.onnx.json").write_text('{"language": {"family": "ar"}}')
+    settings = configured(store, stt_model=str(tmp_path), tts_voice=str(voice))
+    assert describe_models(settings, "tts") == (
+        f"{voice} (2 MB, licence not known, ar, no checksum recorded)"
+    )
+    assert "licence and languages not known" in describe_models(settings, "stt")
+
+
+def test_doctor_tells_of_damaged_files(filled: ModelStore) -> None:
+    settings = configured(filled, stt_model="hearing")
+    assert doctor.check_model_files(settings).status == "ok"
+    (filled.root / "stt/hearing/model.bin").unlink()
+    finding = doctor.check_model_files(settings)
+    assert finding.status == "fail" and "model.bin is missing" in finding.detail
+
+
+@pytest.fixture
+def real(store: ModelStore, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The starter models, downloaded under names of their own."""
+    if not (STARTER / "stt/model.bin").is_file():
+        pytest.skip("this checkout has no starter models")
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 20)
+    models = {}
+    for name, kind, folder, files in [
+        ("ears", "stt", "stt", [p.name for p in (STARTER / "stt").iterdir()]),
+        ("brain", "llm", "llm", ["model.gguf"]),
+        ("mouth", "tts", "tts", ["ru.onnx", "ru.onnx.json"]),
+    ]:
+        for file in files:
+            hub.files[f"me/{name}/{file}"] = (STARTER / folder / file).read_bytes()
+        models[name] = CatalogueModel(
+            kind=kind,  # type: ignore[arg-type]
+            repo=f"me/{name}",
+            files=tuple(files),
+            size_mb=1,
+            licence="MIT",
+            languages=("ru",) if kind == "tts" else ("en", "ar", "ru"),
+        )
+    download(store, Hub(hub.url), models, print)
+    shutil.copytree(STARTER / "tts", store.root / "starter" / "tts")
+    return configured(
+        store,
+        stt_model="ears",
+        llm_model="brain",
+        tts_voice=VOICES + "mouth",
+        gateway_threads=1,
+    )
+
+
+def test_downloaded_models_load_by_their_names(real: Settings) -> None:
+    for check in (doctor.check_speech_model, doctor.check_chat_model, doctor.check_voices):
+        finding = check(real)
+        assert finding.status == "ok", finding
+        assert "checksum ok), loaded in" in finding.detail
+
+
+def test_damaged_models_fail_to_load_with_one_line(real: Settings) -> None:
+    """The engines' own checks of the formats, met through the names."""
+    os.truncate(real.stt_path / "model.bin", 100_000)
+    os.truncate(real.llm_path, 100_000)
+    os.truncate(real.voice_paths["ru"], 100_000)
+    for load in (load_transcriber, load_chat, load_voices):
+        with pytest.raises(ModelError, match=r"^[^\n]+$"):
+            asyncio.run(load(real))

@@ -1,0 +1,279 @@
+"""The command line of the models, from the download to the settings and to another machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from gateway.cli import main
+from gateway.models import hub as hub_module
+from gateway.settings import load_settings
+from tests.models.local_hub import LocalHub
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "download_models.py"
+
+CATALOGUE = """
+[profiles.tiny]
+title = "for tests"
+models = ["hearing", "talking", "speaking"]
+settings = { LLM_GPU_LAYERS = "-1" }
+
+[models.hearing]
+kind = "stt"
+repo = "speech/small"
+files = ["config.json", "model.bin"]
+size_mb = 0.02
+licence = "MIT"
+languages = ["en", "ar", "ru"]
+
+[models.talking]
+kind = "llm"
+repo = "chat/small"
+files = ["chat.gguf"]
+size_mb = 0.03
+licence = "Apache-2.0"
+languages = ["en", "ar", "ru"]
+
+[models.speaking]
+kind = "tts"
+repo = "voices/all"
+folder = "ru/irina"
+files = ["irina.onnx", "irina.onnx.json"]
+size_mb = 0.01
+licence = "CC0"
+languages = ["ru"]
+"""
+
+ENV = """STT_MODEL=hearing
+LLM_MODEL=talking
+TTS_VOICE=en=starter,ar=starter,ru=speaking
+LLM_GPU_LAYERS=-1
+"""
+
+
+@pytest.fixture
+def models(hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the models, in the working directory, with a catalogue of its own."""
+    # What the library makes of HF_ENDPOINT when it is imported.
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("COLUMNS", "200")
+    return machine("here", tmp_path, monkeypatch)
+
+
+def machine(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / name / "models"
+    folder.mkdir(parents=True)
+    (folder / "catalogue.toml").write_text(CATALOGUE)
+    monkeypatch.chdir(tmp_path / name)
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: str | Path) -> int:
+    """Exit status of the command line as a shell sees it."""
+    monkeypatch.setattr(sys, "argv", ["voice-gateway", "models", *map(str, args)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_a_profile_is_downloaded_and_its_settings_are_printed(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "download", "tiny") == 0
+    shown = capsys.readouterr()
+    assert shown.out == ENV
+    assert "--write-env" in shown.err
+    assert not Path(".env").exists()
+
+
+def test_the_settings_are_written_and_others_kept(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text("# mine\nGATEWAY_PORT=9000\nSTT_MODEL=old\nGATEWAY_LANGUAGES=ru,en")
+    assert run(monkeypatch, "download", "tiny", "--write-env") == 0
+    written = Path(".env").read_text()
+    assert written.startswith("# mine\nGATEWAY_PORT=9000\nSTT_MODEL=hearing\n")
+    settings = load_settings()
+    assert (settings.gateway_port, settings.llm_gpu_layers) == (9000, -1)
+    assert settings.voice_names == {"ru": "speaking", "en": "starter"}
+    assert settings.llm_path.is_file() and settings.voice_paths["ru"].is_file()
+
+
+def test_a_voice_joins_those_that_are_set_already(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("TTS_VOICE=en=/v/en.onnx,ar=/v/ar.onnx,ru=starter\n")
+    assert run(monkeypatch, "download", "speaking") == 0
+    assert capsys.readouterr().out == "TTS_VOICE=en=/v/en.onnx,ar=/v/ar.onnx,ru=speaking\n"
+
+
+def test_a_folder_that_was_chosen_is_among_the_settings(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = models.rename(models.with_name("my models"))
+    monkeypatch.setenv("MODELS_DIR", str(chosen))
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert capsys.readouterr().out == f"MODELS_DIR={chosen}\nLLM_MODEL=talking\n"
+    monkeypatch.delenv("MODELS_DIR")
+    assert load_settings().llm_path == chosen / "llm/talking/chat.gguf"
+
+
+def test_a_bundle_carries_the_models_to_a_machine_without_a_network(
+    models: Path,
+    hub: LocalHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = tmp_path / "stick.tar"
+    assert run(monkeypatch, "download", "hearing", "speaking", "--bundle", bundle) == 0
+    assert "--from-bundle stick.tar" in capsys.readouterr().err
+    hub.requests.clear()
+    there = machine("there", tmp_path, monkeypatch)
+    assert run(monkeypatch, "download", "--from-bundle", bundle, "--write-env") == 0
+    assert "STT_MODEL=hearing" in Path(".env").read_text()
+    assert run(monkeypatch, "verify") == 0
+    assert (there / "stt/hearing/model.bin").is_file() and hub.requests == []
+
+
+def test_all_that_is_there_is_packed_when_nothing_is_named(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, "download", "talking")
+    assert run(monkeypatch, "download", "--bundle", tmp_path / "all.tar") == 0
+    assert (tmp_path / "all.tar").is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "name a profile"),
+        (["talking", "--from-bundle", "x.tar"], "--from-bundle stands alone"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_told(
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: list[str],
+    words: str,
+) -> None:
+    assert run(monkeypatch, "download", *args) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_failures_are_one_message_and_an_exit_status(
+    models: Path,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.refusals["chat/small/chat.gguf"] = 503
+    for args, words in [
+        (["download", "tinny"], "did you mean tiny"),
+        (["download", "talking"], "answered 503"),
+        (["download", "--from-bundle", "x.tar"], "No such file"),
+        (["remove", "talking"], "is not downloaded"),
+        (["verify", "talking"], "is not downloaded"),
+    ]:
+        assert run(monkeypatch, *args) != 0
+        shown = capsys.readouterr().err
+        assert words in shown and "Traceback" not in shown
+
+
+def test_an_interrupt_says_how_to_go_on(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def http_get(url: str, target: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hub_module, "http_get", http_get)
+    assert run(monkeypatch, "download", "talking") == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+def test_the_list_shows_states(
+    models: Path,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.cuts["irina.onnx"] = [0] * 50
+    run(monkeypatch, "download", "tiny")
+    os.truncate(models / "stt/hearing/model.bin", 1)
+    Path(".env").write_text("LLM_MODEL=talking\n")
+    capsys.readouterr()
+    assert run(monkeypatch, "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    state = {
+        name: next(line for line in lines if line.startswith(f"│ {name}"))
+        for name in ("hearing", "talking", "speaking", "whisper-small")
+    }
+    assert "damaged" in state["hearing"] and "in use" not in state["hearing"]
+    assert "downloaded, in use" in state["talking"]
+    assert "unfinished" in state["speaking"]
+    assert "~486 MB" in state["whisper-small"] and "MIT" in state["whisper-small"]
+    assert any(line.startswith("tiny (~0 MB): for tests") for line in lines)
+
+
+def test_verify_finds_damage_and_says_how_to_repair_it(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify") == 0
+    assert "nothing is downloaded" in capsys.readouterr().err
+    run(monkeypatch, "download", "hearing", "talking")
+    capsys.readouterr()
+    assert run(monkeypatch, "verify") == 0
+    assert capsys.readouterr().out == "whole hearing\nwhole talking\n"
+    content = (models / "llm/talking/chat.gguf").read_bytes()
+    (models / "llm/talking/chat.gguf").write_bytes(content[::-1])
+    assert run(monkeypatch, "verify") == 1
+    shown = capsys.readouterr()
+    assert "damaged talking" in shown.out and "models download talking" in shown.err
+    assert run(monkeypatch, "download", "talking") == 0
+    assert run(monkeypatch, "verify", "talking") == 0
+
+
+def test_a_removed_model_that_is_still_set_is_pointed_out(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "download", "talking", "hearing", "--write-env")
+    Path(".env").write_text("LLM_MODEL=talking\n")
+    capsys.readouterr()
+    assert run(monkeypatch, "remove", "talking", "hearing") == 0
+    shown = capsys.readouterr().err
+    assert "talking is removed; the settings still name it" in shown
+    assert "hearing is removed\n" in shown
+    assert not (models / "llm/talking").exists()
+
+
+def test_the_script_is_the_same_command_and_takes_the_mirror_from_the_environment(
+    models: Path, hub: LocalHub
+) -> None:
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "NO_PROXY": "127.0.0.1",
+        "HF_HOME": str(models.parent / "hf"),
+        # Progress bars although this is no terminal.
+        "TQDM_POSITION": "-1",
+    }
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "tiny"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, ENV), done.stderr
+    # The library's progress bars, one for each file.
+    assert "model.bin" in done.stderr and "100%" in done.stderr
+    assert {request.path.split("/")[1] for request in hub.requests} == {"speech", "chat", "voices"}

@@ -1,0 +1,172 @@
+"""Verifying and removing: what was tampered with is found, and removal leaves nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import filelock
+import pytest
+
+from gateway.errors import ModelError
+from gateway.models import lockfile
+from gateway.models.catalogue import Catalogue
+from gateway.models.download import download
+from gateway.models.hub import Hub
+from gateway.models.store import ModelStore, model_problems
+from gateway.models.verify import refresh_times, remove, verify
+from tests.models.local_hub import LocalHub
+
+MODEL = "stt/hearing/model.bin"
+
+
+@pytest.fixture
+def filled(store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> ModelStore:
+    download(store, Hub(hub.url), catalogue.choose(["hearing", "talking"]), print)
+    return store
+
+
+def verified(store: ModelStore, *names: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    whole = verify(store, names, found.__setitem__)
+    assert whole == (not any(found.values()))
+    return found
+
+
+def quick(store: ModelStore) -> list[str]:
+    return model_problems(store, "hearing", store.read().models["hearing"])
+
+
+def tamper(path: Path, keep_time: bool) -> None:
+    """Change a byte, and no size."""
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_what_was_downloaded_is_whole(filled: ModelStore) -> None:
+    assert verified(filled) == {"hearing": [], "talking": []}
+    assert verified(filled, "talking") == {"talking": []}
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_a_tampered_file_is_found(filled: ModelStore, keep_time: bool) -> None:
+    tamper(filled.root / MODEL, keep_time)
+    [problem] = verified(filled)["hearing"]
+    assert MODEL in problem and "its checksum is another" in problem
+    # The quick check of every start trusts size and time alone.
+    assert bool(quick(filled)) is not keep_time
+
+
+def test_a_truncated_file_is_found_at_every_start(filled: ModelStore) -> None:
+    os.truncate(filled.root / MODEL, 123)
+    assert verified(filled)["hearing"] == quick(filled)
+    assert "has 123 bytes instead of 20000" in quick(filled)[0]
+
+
+def test_a_missing_file_is_found_at_every_start(filled: ModelStore) -> None:
+    (filled.root / MODEL).unlink()
+    assert verified(filled)["hearing"] == quick(filled)
+    assert "is missing" in quick(filled)[0]
+
+
+def test_a_file_that_cannot_be_read_is_told(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sha256_of(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(lockfile, "sha256_of", sha256_of)
+    assert "cannot be read (Input/output error)" in verified(filled)["hearing"][0]
+
+
+def test_the_quick_check_reads_no_file_whose_size_and_time_are_known(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockfile, "sha256_of", lambda path: "read")
+    assert quick(filled) == []
+
+
+def test_a_copied_model_is_read_once_and_known_from_then_on(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(filled.root / MODEL, ns=(1, 1))
+    assert quick(filled) == []
+    refresh_times(filled)
+    assert filled.read().models["hearing"].files["model.bin"].mtime_ns == 1
+    monkeypatch.setattr(lockfile, "sha256_of", lambda path: "read again")
+    assert quick(filled) == []
+
+
+def test_times_of_a_damaged_model_are_not_recorded(filled: ModelStore) -> None:
+    tamper(filled.root / MODEL, keep_time=False)
+    refresh_times(filled)
+    assert quick(filled)
+
+
+def test_times_cannot_be_recorded_where_nothing_can_be_written(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(lock: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.raises(ModelError, match="cannot be written"):
+        refresh_times(filled)
+    with pytest.raises(ModelError, match="cannot be written"):
+        remove(filled, "hearing")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"version": 2}', b'{"version": 1, "models": {"../x": {}}}']
+)
+def test_a_damaged_lock_file_says_what_to_do(filled: ModelStore, content: bytes) -> None:
+    filled.lock_path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"lock\.json is damaged .* delete it and run"):
+        filled.read()
+
+
+def test_a_name_that_is_not_downloaded_offers_what_is_like_it(filled: ModelStore) -> None:
+    with pytest.raises(ModelError, match=r"'hering' is not downloaded \(did you mean hearing\?\)"):
+        verified(filled, "hering")
+    with pytest.raises(ModelError, match="'hering' is not downloaded"):
+        remove(filled, "hering")
+
+
+def test_a_removed_model_leaves_nothing(filled: ModelStore) -> None:
+    remove(filled, "hearing")
+    assert list(filled.read().models) == ["talking"]
+    assert not (filled.root / "stt/hearing").exists()
+    assert not (filled.root / ".incoming").exists()
+
+
+def test_a_model_whose_files_are_gone_can_be_removed(filled: ModelStore) -> None:
+    for path in (filled.root / "stt/hearing").iterdir():
+        path.unlink()
+    (filled.root / "stt/hearing").rmdir()
+    remove(filled, "hearing")
+    assert list(filled.read().models) == ["talking"]
+
+
+def test_an_unfinished_download_can_be_removed(
+    filled: ModelStore, hub: LocalHub, catalogue: Catalogue
+) -> None:
+    hub.cuts["irina.onnx"] = [0] * 50
+    with pytest.raises(ModelError):
+        download(filled, Hub(hub.url), catalogue.choose(["speaking"]), print)
+    assert filled.unfinished() == {"speaking"}
+    remove(filled, "speaking")
+    assert filled.unfinished() == set()
+
+
+@pytest.mark.parametrize("name", ["../secret", "..", ".", "/", "stt/hearing"])
+def test_nothing_outside_is_removed(filled: ModelStore, name: str) -> None:
+    secret = filled.root.parent / "secret"
+    secret.mkdir()
+    with pytest.raises(ModelError, match="is not downloaded"):
+        remove(filled, name)
+    assert secret.is_dir() and verified(filled)
