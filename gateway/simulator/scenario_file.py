@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -82,8 +82,8 @@ def parse_scenarios(text: str, path: Path) -> list[Scenario]:
         message, _, place = str(error).rpartition(" - at `")
         key = _key_of(place.removesuffix("`")) if message else ()
         raise _mistake(path, text, key, message or str(error)) from error
-    _check_names(calls, path, text)
-    _check_files(calls, path, text)
+    for key, message in _mistakes(calls, path.parent):
+        raise _mistake(path, text, key, message)
     return [Scenario(call, path.parent) for call in calls]
 
 
@@ -106,33 +106,29 @@ def _with_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "call": filled}
 
 
-def _check_names(calls: Sequence[Call], path: Path, text: str) -> None:
+def _mistakes(calls: Sequence[Call], folder: Path) -> Iterator[tuple[Key, str]]:
+    """What no table can know of itself."""
     seen: set[str] = set()
     for index, call in enumerate(calls):
+        at: Key = ("call", index)
         if call.name in seen:
-            raise _mistake(
-                path,
-                text,
-                ("call", index, "name"),
-                f"expected a name of its own, got {call.name!r}",
-            )
+            yield (*at, "name"), f"expected a name of its own, got {call.name!r}"
         seen.add(call.name)
-
-
-def _check_files(calls: Sequence[Call], path: Path, text: str) -> None:
-    """Every audio file that is named must be there."""
-    for index, call in enumerate(calls):
         if call.noise and call.noise.file:
-            _check_file(call.noise.file, ("call", index, "noise", "file"), path, text)
+            yield from _missing(folder, call.noise.file, (*at, "noise", "file"))
         for number, turn in enumerate(call.turn):
+            if number and turn.before_end_ms is not None:
+                # The length of any other reply is known only when it is over.
+                message = "expected 'before_end_ms' in the first turn only: over the greeting"
+                yield (*at, "turn", number), message
             for part in turn.parts:
                 if isinstance(part, Part) and part.file:
-                    _check_file(part.file, ("call", index, "turn", number, "say"), path, text)
+                    yield from _missing(folder, part.file, (*at, "turn", number, "say"))
 
 
-def _check_file(name: str, key: Key, path: Path, text: str) -> None:
-    if not (path.parent / name).is_file():
-        raise _mistake(path, text, key, f"expected the name of an existing file, got {name!r}")
+def _missing(folder: Path, name: str, key: Key) -> Iterator[tuple[Key, str]]:
+    if not (folder / name).is_file():
+        yield key, f"expected the name of an existing file, got {name!r}"
 
 
 def _mistake(path: Path, text: str, key: Key, message: str) -> ScenarioError:

@@ -33,28 +33,33 @@ def locate(text: str, key: Key) -> tuple[int, int]:
 def _keys(text: str) -> Iterator[tuple[int, Key]]:
     """Every table header and assignment with its full path and line."""
     table: Key = ()
+    key: Key = ()
     counts: dict[Key, int] = {}
     quote = ""
-    brackets = 0
+    depth = elements = 0
     for number, line in enumerate(text.splitlines(), 1):
         if quote:
             if quote not in line:
                 continue
             line, quote = line.partition(quote)[2], ""
-        elif brackets <= 0:
+        elif depth == 0:
             if header := _HEADER.match(line):
                 table = _resolve(header.group(2), header.group(1) == "[[", counts)
                 yield number, table
                 continue
             if assignment := _ASSIGNMENT.match(line):
-                yield number, table + _names(assignment.group(1))
+                key, elements = table + _names(assignment.group(1)), 0
+                yield number, key
                 line = line[assignment.end() :]
         if opened := _TRIPLE.search(line):
             if line.count(opened.group()) % 2:
                 quote = opened.group()
             line = line[: opened.start()]
-        bare = _STRING_OR_COMMENT.sub("", line)
-        brackets = max(0, brackets + sum(map(bare.count, "[{")) - sum(map(bare.count, "]}")))
+        for character in _STRING_OR_COMMENT.sub("", line):
+            if character == "{" and depth == 1:
+                yield number, (*key, elements)
+                elements += 1
+            depth = max(0, depth + (character in "[{") - (character in "]}"))
 
 
 def _names(dotted: str) -> Key:
