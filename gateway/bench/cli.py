@@ -53,6 +53,13 @@ def turns(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Play only the first calls.", metavar="N")
     ] = None,
+    virtual: Annotated[
+        bool,
+        typer.Option(
+            "--virtual",
+            help="Play against the conversation core alone, in virtual time: no models, no socket.",
+        ),
+    ] = False,
 ) -> None:
     """Play simulated callers in real time and report how well turns are taken.
 
@@ -63,6 +70,8 @@ def turns(
     Examples:
 
     `voice-gateway bench turns --filter "en-*" --calls 4`
+
+    `voice-gateway bench turns --virtual`
 
     `voice-gateway bench turns --url ws://10.0.0.5:8765/ --scenarios my-callers/ --json turns.json`
     """
@@ -76,10 +85,31 @@ def turns(
     console = Console()
     with console.status("speaking the callers' words"):
         prepared = prepare(chosen, CallerVoices(settings.models, cache_folder()))
-    report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
+    if virtual:
+        report = _virtual_turns(settings, prepared)
+    else:
+        report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
     print_report(console, report)
     if save_json is not None:
         save_json.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _virtual_turns(settings: Settings, prepared: list[PreparedCall]) -> Report:
+    from gateway.app import served_profile
+    from gateway.bench.played_call import PlayedCall
+    from gateway.bench.surroundings import describe_machine
+    from gateway.bench.turns_report import turns_report
+    from gateway.conversation.policy import Phrases, Policy
+    from gateway.simulator.virtual import VirtualGateway
+
+    phrases = {
+        code: Phrases(facts.greeting, facts.apology)
+        for code, facts in served_profile(settings).items()
+    }
+    gateway = VirtualGateway(Policy(settings.gateway_default_language, phrases))
+    results = [gateway.play(call.scenario, call.utterances) for call in prepared]
+    played = [PlayedCall(result.caller, result.records) for result in results]
+    return {**describe_machine(), "models": None, **turns_report(played)}
 
 
 async def _turns(

@@ -112,10 +112,11 @@ def _street(count: int, rng: _RNG) -> Wave:
 def _music(count: int, rng: _RNG) -> Wave:
     """Plucked chords over a bass, 110 beats a minute: music on hold."""
     beat = SAMPLE_RATE * 60 // 110
+    key = 2 ** (float(rng.integers(0, 12)) / 12)
     wave = np.zeros(count)
     for index, begin in enumerate(range(0, count, beat)):
         time = np.arange(min(beat, count - begin)) / SAMPLE_RATE
-        chord = _CHORDS[(index // 4) % len(_CHORDS)]
+        chord = [note * key for note in _CHORDS[(index // 4) % len(_CHORDS)]]
         notes = [*chord, chord[0] / 2, 2 * float(rng.choice(chord))]
         for note in notes:
             for harmonic in (1, 2, 3):
