@@ -16,7 +16,6 @@ from gateway.calls.records import TurnRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.session import CallServices, CallSession
 from gateway.conversation.policy import BargeInPolicy, EndpointPolicy, Phrases, Policy
-from gateway.engines.llama import LlamaChat
 from gateway.errors import ConfigError, GatewayError
 from gateway.loading import load_chat, load_transcriber, load_voices
 from gateway.protocols.native import NativeProtocol
@@ -127,7 +126,7 @@ class Gateway:
         transcriber, synthesizer, chat = await _all(
             self._part("stt", load_transcriber(self._settings)),
             self._part("tts", load_voices(self._settings)),
-            self._part("llm", self._load_chat(prompt)),
+            self._part("llm", load_chat(self._settings, prompt)),
         )
         self._services = CallServices(
             transcriber=transcriber,
@@ -148,16 +147,6 @@ class Gateway:
         self._stack.push_async_callback(engine.close)
         self._readiness.mark(name)
         return engine
-
-    async def _load_chat(self, prompt: str) -> LlamaChat:
-        chat = await load_chat(self._settings)
-        try:
-            chat.check_system_prompt(prompt)
-            await chat.warm_up(prompt)
-        except GatewayError:
-            await chat.close()
-            raise
-        return chat
 
     # ------------------------------------------------------------------ calls
 

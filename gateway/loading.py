@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from gateway.errors import ConfigError, GatewayError
 from gateway.models.check import require_models
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from gateway.engines.base import ChatModel
     from gateway.engines.llama import LlamaChat
+    from gateway.engines.openai import OpenAIChat
     from gateway.engines.piper import PiperSynthesizer
     from gateway.engines.whisper import WhisperTranscriber
+
+log = logging.getLogger(__name__)
 
 
 def engine_threads(settings: Settings) -> int:
@@ -43,19 +49,41 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     )
 
 
-async def load_chat(settings: Settings) -> LlamaChat:
-    """Load the chat model.
+async def load_chat(settings: Settings, prompt: str = "") -> ChatModel:
+    """The chat model of LLM_MODE; says in the log what will leave this machine.
+
+    Args:
+        prompt: system prompt of all calls, prefilled here; empty prefills nothing.
 
     Raises:
-        ModelError: it cannot be used; one line that says what to do.
+        ModelError: the local model cannot be used; one line that says what to do.
+        ConfigError: the system prompt leaves no room for a conversation, or a remote model has no
+            key or no URL.
     """
+    remote = _remote_chat(settings)
+    if remote is not None and settings.llm_mode == "remote":
+        return remote
+    try:
+        local = await _local_chat(settings, prompt)
+    except BaseException:
+        if remote is not None:
+            await remote.close()
+        raise
+    if remote is None:
+        return local
+    from gateway.engines.fallback import FallbackChat
+
+    return FallbackChat(local, remote, first_token_timeout_s=settings.llm_first_token_timeout_s)
+
+
+async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
     from gateway.engines.bridge import WorkerPool
     from gateway.engines.llama import LlamaChat, LlamaSettings
 
     require_models(settings, "llm")
     pool = WorkerPool("load-chat", 1)
     try:
-        return await pool.run(
+        chat = await pool.run(
             LlamaChat,
             LlamaSettings(
                 model=settings.llm_path,
@@ -66,6 +94,40 @@ async def load_chat(settings: Settings) -> LlamaChat:
         )
     finally:
         await pool.close()
+    if prompt:
+        try:
+            chat.check_system_prompt(prompt)
+            await chat.warm_up(prompt)
+        except GatewayError:
+            await chat.close()
+            raise
+    return chat
+
+
+def _remote_chat(settings: Settings) -> OpenAIChat | None:
+    """The chat service, or None where nothing may leave this machine."""
+    if settings.llm_mode == "local":
+        return None
+    key = settings.openai_api_key.get_secret_value()
+    if not key and settings.llm_mode == "remote":
+        raise ConfigError(
+            "LLM_MODE=remote needs OPENAI_API_KEY; a service that wants no key takes any text"
+        )
+    if not key:
+        log.warning("LLM_MODE=fallback is off: OPENAI_API_KEY is empty, the chat stays local")
+        return None
+    from gateway.engines.openai import OpenAIChat, OpenAISettings
+
+    service = OpenAISettings(settings.openai_base_url, key, settings.openai_model)
+    chat = OpenAIChat(service)
+    when = "of every turn" if settings.llm_mode == "remote" else "when the local model fails"
+    log.warning(
+        "LLM_MODE=%s: the text of conversations (no audio) is sent to %s %s",
+        settings.llm_mode,
+        service.host,
+        when,
+    )
+    return chat
 
 
 async def load_voices(settings: Settings) -> PiperSynthesizer:

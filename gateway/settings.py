@@ -58,13 +58,17 @@ class Settings(BaseSettings):
     stt_device: Literal["auto", "cpu", "cuda"] = "auto"
     stt_compute_type: ComputeType = "default"
     stt_window: Literal["auto", "full"] = "auto"
+    llm_mode: Literal["local", "fallback", "remote"] = "local"
     llm_model: str = STARTER
     llm_context: int = Field(default=8192, ge=512, le=1_048_576)
     llm_max_tokens: int = Field(default=100, ge=1, le=4096)
     llm_temperature: float = Field(default=0.0, ge=0, le=2)
     llm_gpu_layers: int = Field(default=0, ge=-1, le=1000)
-    tts_voice: str = STARTER
+    llm_first_token_timeout_s: float = Field(default=2.0, gt=0, le=60)
+    openai_base_url: str = "https://api.openai.com/v1"
     openai_api_key: SecretStr = SecretStr("")
+    openai_model: str = "gpt-4.1-mini"
+    tts_voice: str = STARTER
 
     business_profile: Path | None = None
 

@@ -103,7 +103,9 @@ class ReplyTask:
             case Script(text):
                 yield text
             case Prompt(utterances):
-                priority = Priority.SPECULATIVE if self._command.hold else Priority.FINAL
+                # Released already when the transcript came after the end of the turn.
+                released = self._released.is_set()
+                priority = Priority.FINAL if released else Priority.SPECULATIVE
                 request = self._request(utterances, priority)
                 async with aclosing(self._chat.stream(request)) as deltas:
                     async for delta in deltas:
@@ -117,13 +119,12 @@ class ReplyTask:
         while (piece := await self._pieces.get()) is not None:
             if spoken >= _PIECES_AHEAD:
                 await self._released.wait()
-            async with aclosing(self._synthesizer.stream(piece, language)) as speech:
-                text = piece
-                async for samples in speech:
+            async with aclosing(self._synthesizer.stream(piece, language)) as parts:
+                async for speech in parts:
                     self._stopwatch.first_speech(generation, self._clock())
-                    self._feed(SpeechQueued(generation, text, len(samples)))
-                    await self._player.enqueue(generation, samples)
-                    text = ""  # further audio of the same piece has no further words
+                    words = tuple((word.text, word.end) for word in speech.words)
+                    self._feed(SpeechQueued(generation, words, len(speech.samples)))
+                    await self._player.enqueue(generation, speech.samples)
             spoken += 1
 
 

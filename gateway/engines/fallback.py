@@ -1,0 +1,180 @@
+"""A local chat model with a remote one behind it, which takes over in mid-reply, unheard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import NoReturn
+
+from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority
+from gateway.engines.breaker import BreakerPolicy, CircuitBreaker
+from gateway.engines.continuation import Continuation, WholeWords
+from gateway.errors import ChatError
+
+logger = logging.getLogger(__name__)
+
+_BUSY = "busy"
+"""What a ChatError begins with when the model is well but has no room."""
+
+
+class FallbackChat:
+    """Replies come from ``local`` while that works, else from ``remote``.
+
+    The remote model takes over when the local one fails, is too busy, or keeps a caller waiting:
+    before the first word it writes the reply, later it continues it. A circuit breaker keeps
+    callers from waiting for a local model that is down, and tries now and then whether it is back.
+
+    Args:
+        first_token_timeout_s: longest wait for the local model's next piece, once the turn is
+            over: a speculative reply may wait for as long as it is only a guess.
+    """
+
+    def __init__(
+        self,
+        local: ChatModel,
+        remote: ChatModel,
+        *,
+        first_token_timeout_s: float,
+        breaker: BreakerPolicy | None = None,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self._timeout_s = first_token_timeout_s
+        self._breaker = CircuitBreaker(breaker)
+        self._waiting: dict[str, asyncio.Timeout] = {}
+        """Speculative replies that wait for their next piece without a limit, by call."""
+
+    @property
+    def local_is_down(self) -> bool:
+        """Is the local model left alone, but for probes?"""
+        return self._breaker.is_open
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """Generate a reply (see ``ChatModel.stream``).
+
+        Raises:
+            ChatError: both models failed.
+        """
+        said = ""
+        failure: ChatError | None = None
+        if self._breaker.allow(_now()):
+            async with aclosing(self._guarded(request)) as words:
+                try:
+                    async for text in words:
+                        said += text
+                        yield text
+                    return
+                except ChatError as error:
+                    failure = error
+            logger.warning("%s after %d characters; the remote model goes on", failure, len(said))
+        async with aclosing(self._continued(request, said)) as pieces:
+            try:
+                async for text in pieces:
+                    said += text
+                    yield text
+                return
+            except ChatError as error:
+                if failure is not None or said:
+                    _both_failed(failure, error)
+                logger.warning("%s; the local model is tried after all", error)
+        async with aclosing(self._local.stream(request)) as pieces:
+            async for text in pieces:
+                yield text
+
+    def promote(self, call_id: str) -> None:
+        """Serve the call's speculative reply as FINAL, and limit its wait, from now on."""
+        waiting = self._waiting.pop(call_id, None)
+        if waiting is not None:
+            waiting.reschedule(_now() + self._timeout_s)
+        self._local.promote(call_id)
+        self._remote.promote(call_id)
+
+    def forget(self, call_id: str) -> None:
+        """Free whatever either model keeps for a call."""
+        self._local.forget(call_id)
+        self._remote.forget(call_id)
+
+    async def close(self) -> None:
+        """Close both models."""
+        try:
+            await self._local.close()
+        finally:
+            await self._remote.close()
+
+    async def _guarded(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """The local model's reply in whole words; tells the breaker how it went."""
+        words = WholeWords()
+        serves = False
+        try:
+            async with aclosing(self._timed(request)) as pieces:
+                async for piece in pieces:
+                    serves = True
+                    if text := words.push(piece):
+                        yield text
+            self._breaker.succeeded()
+        except ChatError as error:
+            if str(error).startswith(_BUSY):
+                self._breaker.abandoned()
+            else:
+                self._breaker.failed(_now())
+            raise
+        except BaseException:
+            # The caller interrupted or hung up: what came until then was good.
+            if serves:
+                self._breaker.succeeded()
+            else:
+                self._breaker.abandoned()
+            raise
+        if text := words.flush():
+            yield text
+
+    async def _timed(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """The local model's pieces, none of them later than the limit."""
+        speculative = request.priority is not Priority.FINAL
+        async with aclosing(self._local.stream(request)) as pieces:
+            first = True
+            while True:
+                try:
+                    # Only the wait counts, not the time the reader takes between two pieces.
+                    async with asyncio.timeout(None) as limit:
+                        if first and speculative:
+                            self._waiting[request.call_id] = limit
+                        else:
+                            limit.reschedule(_now() + self._timeout_s)
+                        piece = await anext(pieces, None)
+                except TimeoutError as error:
+                    text = f"the chat model gave no token for {self._timeout_s:g} s"
+                    raise ChatError(text) from error
+                finally:
+                    if self._waiting.get(request.call_id) is limit:
+                        del self._waiting[request.call_id]
+                first = False
+                if piece is None:
+                    return
+                yield piece
+
+    async def _continued(self, request: ChatRequest, said: str) -> AsyncGenerator[str, None]:
+        """The remote model's reply, or what is missing of it, without what was said already."""
+        if said:
+            begun = ChatMessage("assistant", said.rstrip())
+            request = replace(request, messages=(*request.messages, begun))
+        unheard = Continuation(said)
+        async with aclosing(self._remote.stream(request)) as pieces:
+            async for piece in pieces:
+                if text := unheard.push(piece):
+                    yield text
+        if text := unheard.flush():
+            yield text
+
+
+def _both_failed(local: ChatError | None, remote: ChatError) -> NoReturn:
+    if local is None:
+        raise remote
+    raise ChatError(f"both chat models failed: {local}; {remote}") from remote
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

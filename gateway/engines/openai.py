@@ -1,0 +1,142 @@
+"""ChatModel over any service that speaks the OpenAI chat protocol. What is said leaves the box."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai import AsyncOpenAI, BadRequestError, OpenAIError
+
+from gateway.engines.base import ChatRequest
+from gateway.errors import ChatError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISettings:
+    """Where the service is.
+
+    Attributes:
+        base_url: up to and including the version: ``https://api.openai.com/v1``.
+        api_key: never logged.
+        model: name of the model there.
+        timeout_s: longest wait for a connection, and for the next piece of a reply.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
+    timeout_s: float = 10.0
+
+    @property
+    def host(self) -> str:
+        """Host name of the service, for logs: no key, no password."""
+        return urlsplit(self.base_url).hostname or self.base_url
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What of one call has left the box."""
+
+    requests: int = 0
+    characters: int = 0
+
+
+class OpenAIChat:
+    """A remote chat model. Requests are not repeated: a caller cannot wait that long.
+
+    Raises:
+        ConfigError: the base URL is none.
+    """
+
+    def __init__(self, settings: OpenAISettings) -> None:
+        self._settings = settings
+        if urlsplit(settings.base_url).scheme not in ("http", "https"):
+            raise ConfigError(
+                f"OPENAI_BASE_URL={settings.base_url!r}: expected a URL like"
+                " https://api.openai.com/v1"
+            )
+        self._client = AsyncOpenAI(
+            base_url=settings.base_url,
+            api_key=settings.api_key,
+            timeout=settings.timeout_s,
+            max_retries=0,
+        )
+        # The library imports its parts on first use: better now than in mid-call.
+        self._completions = self._client.chat.completions
+        self._token_limit = _TOKEN_LIMITS[0]
+        self._sent: dict[str, _Sent] = {}
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        """Generate a reply (see ``ChatModel.stream``); closing it closes the connection.
+
+        Raises:
+            ChatError: the service cannot be reached, refused, or broke off.
+        """
+        self._count(request)
+        try:
+            async with await self._open(request) as chunks:
+                async for chunk in chunks:
+                    if chunk.choices and (text := chunk.choices[0].delta.content):
+                        yield text
+        except OpenAIError as error:
+            raise ChatError(f"chat service {self._settings.host}: {error}") from error
+
+    def promote(self, call_id: str) -> None:
+        """A remote service knows no priorities."""
+
+    def forget(self, call_id: str) -> None:
+        """Say once what of the call has left the box."""
+        sent = self._sent.pop(call_id, None)
+        if sent is not None:
+            logger.info(
+                "call over: %d chat requests with %d characters were sent to %s",
+                sent.requests,
+                sent.characters,
+                self._settings.host,
+            )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    def sent(self, call_id: str) -> tuple[int, int]:
+        """Requests and characters of a running call that have left the box."""
+        sent = self._sent.get(call_id, _Sent())
+        return sent.requests, sent.characters
+
+    def _count(self, request: ChatRequest) -> None:
+        sent = self._sent.setdefault(request.call_id, _Sent())
+        sent.requests += 1
+        sent.characters += sum(len(message.content) for message in request.messages)
+
+    async def _open(self, request: ChatRequest) -> Any:
+        """Ask; services differ in what they call the longest reply, so learn that once."""
+        try:
+            return await self._create(request)
+        except BadRequestError as error:
+            other = _TOKEN_LIMITS[1 - _TOKEN_LIMITS.index(self._token_limit)]
+            if other not in str(error):
+                raise
+            self._token_limit = other
+            return await self._create(request)
+
+    async def _create(self, request: ChatRequest) -> Any:
+        options: dict[str, Any] = {self._token_limit: request.max_tokens}
+        if request.stop:
+            options["stop"] = list(request.stop)
+        messages: Any = [{"role": m.role, "content": m.content} for m in request.messages]
+        return await self._completions.create(
+            model=self._settings.model,
+            messages=messages,
+            stream=True,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            **options,
+        )
