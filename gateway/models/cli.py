@@ -153,7 +153,8 @@ def verify(names: Names = None) -> None:
         else:
             console.print(f"[green]whole[/] {escape(name)}", highlight=False)
 
-    whole = verify_models(store, names or [], report)
+    with console.status("reading the files"):
+        whole = verify_models(store, names or [], report)
     if not store.read().models:
         _report(f"nothing is downloaded in {store.root}")
     if not whole:

@@ -1,7 +1,8 @@
 """A hub on the loopback interface that speaks as much of the hub's protocol as downloads use.
 
-Large files are forwarded to a second server, as the real hub does: the answer that forwards carries
-their checksum and size. Faults can be asked for: cuts, other bytes, refusals, ignored offsets.
+As on the real hub, large files are forwarded to a second server, in an answer that carries their
+checksum and size, and small ones to a cache of the hub itself, which gives theirs. Faults can be
+asked for: cuts, other bytes, refusals, ignored offsets.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class LocalHub:
         cuts: by name of a file, after how many bytes the connection breaks, once for each entry.
         served: other bytes than announced, by ``repo/path``.
         refusals: HTTP status by ``repo/path``.
+        transfers: ``repo/path`` and offset of each request for content.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -47,19 +49,20 @@ class LocalHub:
     refusals: dict[str, int] = field(default_factory=dict)
     ignores_ranges: bool = False
     gives_checksums: bool = True
+    gated: bool = False
     requests: list[Request] = field(default_factory=list)
+    transfers: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
     storage_url: str = ""
 
-    def transfers(self, name: str) -> list[str | None]:
-        """The offsets that were asked for of a file, in order of the requests for its content."""
-        return [
-            request.offset
-            for request in self.requests
-            if request.method == "GET"
-            and request.path.endswith(name)
-            and (request.server == "storage") == name.endswith(LARGE)
-        ]
+    def forget(self) -> None:
+        """Forget the requests until now."""
+        self.requests.clear()
+        self.transfers.clear()
+
+    def offsets(self, name: str) -> list[str | None]:
+        """The offsets that were asked for of a file, one for each transfer of its content."""
+        return [offset for key, offset in self.transfers if key.endswith(f"/{name}")]
 
 
 @contextmanager
@@ -103,14 +106,16 @@ def _handler(hub: LocalHub, server_name: str) -> type[BaseHTTPRequestHandler]:
                     self.headers["Authorization"],
                 )
             )
-            match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
+            match = re.fullmatch(r"(/cache)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
             if match is None:
                 self.refuse(404, "")
                 return
-            repo, revision, path = match.groups()
+            cached, repo, revision, path = match.groups()
             key = f"{repo}/{path}"
             if key in hub.refusals:
                 self.refuse(hub.refusals[key], "")
+            elif hub.gated:
+                self.refuse(403, "GatedRepo")
             elif not any(name.startswith(f"{repo}/") for name in hub.files):
                 self.refuse(404, "RepoNotFound")
             elif revision not in ("main", COMMIT):
@@ -119,6 +124,11 @@ def _handler(hub: LocalHub, server_name: str) -> type[BaseHTTPRequestHandler]:
                 self.refuse(404, "EntryNotFound")
             elif server_name == "hub" and path.endswith(LARGE):
                 self.forward(hub.files[key])
+            elif server_name == "hub" and not cached:
+                self.send_response(307)
+                self.send_header("Location", f"/cache/{repo}/resolve/{COMMIT}/{path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
             else:
                 self.send_file(key)
 
@@ -157,6 +167,7 @@ def _handler(hub: LocalHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             if self.command == "GET":
+                hub.transfers.append((key, self.headers["Range"]))
                 self.send_content(key, content, start)
 
         def send_content(self, key: str, content: bytes, start: int) -> None:

@@ -88,7 +88,7 @@ def test_all_files_come_from_the_commit_of_the_first(downloads: Downloads) -> No
 
 def test_a_model_that_is_there_is_not_transferred_again(downloads: Downloads) -> None:
     downloads.run("hearing")
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("hearing")
     assert all(request.method == "HEAD" for request in downloads.hub.requests)
     assert downloads.lines[-1] == "hearing is already there and whole"
@@ -97,7 +97,7 @@ def test_a_model_that_is_there_is_not_transferred_again(downloads: Downloads) ->
 def test_a_model_without_a_record_is_only_recorded(downloads: Downloads) -> None:
     downloads.run("hearing")
     downloads.store.lock_path.unlink()
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("hearing")
     assert all(request.method == "HEAD" for request in downloads.hub.requests)
     assert list(downloads.store.read().models) == ["hearing"]
@@ -107,17 +107,17 @@ def test_only_the_damaged_file_is_transferred_again(downloads: Downloads) -> Non
     downloads.run("hearing")
     model = downloads.store.root / "stt/hearing/model.bin"
     model.write_bytes(noise(9, 20_000))
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("hearing")
     assert model.read_bytes() == downloads.hub.files["speech/small/model.bin"]
-    assert downloads.hub.transfers("model.bin") == [None]
-    assert downloads.hub.transfers("config.json") == []
+    assert downloads.hub.offsets("model.bin") == [None]
+    assert downloads.hub.offsets("config.json") == []
 
 
 def test_a_short_cut_is_bridged_at_the_offset_that_was_reached(downloads: Downloads) -> None:
     downloads.hub.cuts["model.bin"] = [7 * CHUNK]
     downloads.run("hearing")
-    assert downloads.hub.transfers("model.bin") == [None, f"bytes={7 * CHUNK}-"]
+    assert downloads.hub.offsets("model.bin") == [None, f"bytes={7 * CHUNK}-"]
 
 
 def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) -> None:
@@ -129,9 +129,9 @@ def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) ->
     assert downloads.visible() == [] and downloads.store.read().models == {}
 
     downloads.hub.cuts.clear()
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("talking")
-    assert downloads.hub.transfers("chat.gguf") == [f"bytes={12 * CHUNK}-"]
+    assert downloads.hub.offsets("chat.gguf") == [f"bytes={12 * CHUNK}-"]
     placed = downloads.store.root / "llm/talking/chat.gguf"
     assert placed.read_bytes() == downloads.hub.files["chat/small/chat.gguf"]
 
@@ -139,11 +139,14 @@ def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) ->
 def test_files_that_were_complete_before_a_cut_are_kept(downloads: Downloads) -> None:
     downloads.hub.cuts["irina.onnx.json"] = [0] * ALWAYS
     downloads.fails("speaking")
+    stray = downloads.store.incoming("speaking") / "files" / "of-an-older-version"
+    stray.write_text("")
     downloads.hub.cuts.clear()
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("speaking")
-    assert downloads.hub.transfers("irina.onnx") == []
-    assert downloads.hub.transfers("irina.onnx.json") == [None]
+    assert "tts/speaking/of-an-older-version" not in downloads.visible()
+    assert downloads.hub.offsets("irina.onnx") == []
+    assert downloads.hub.offsets("irina.onnx.json") == [None]
 
 
 def test_a_server_that_ignores_offsets_starts_over(downloads: Downloads) -> None:
@@ -160,9 +163,9 @@ def test_a_kept_part_that_was_damaged_is_fetched_once_more(downloads: Downloads)
     [part] = downloads.parts()
     part.write_bytes(bytes(7 * CHUNK))
     downloads.hub.cuts.clear()
-    downloads.hub.requests.clear()
+    downloads.hub.forget()
     downloads.run("hearing")
-    assert downloads.hub.transfers("model.bin") == [f"bytes={7 * CHUNK}-", None]
+    assert downloads.hub.offsets("model.bin") == [f"bytes={7 * CHUNK}-", None]
 
 
 def test_a_part_that_is_too_long_is_thrown_away(downloads: Downloads) -> None:
@@ -227,6 +230,12 @@ def test_a_refusal_of_the_hub_is_told(downloads: Downloads, status: int, words: 
     assert words in downloads.fails("talking")
 
 
+def test_a_model_with_terms_says_how_to_accept_them(downloads: Downloads) -> None:
+    downloads.hub.gated = True
+    message = downloads.fails("talking")
+    assert "accept them on its page" in message and "HF_TOKEN" in message
+
+
 def test_a_hub_without_checksums_is_not_trusted(downloads: Downloads) -> None:
     downloads.hub.gives_checksums = False
     assert "gives no checksum" in downloads.fails("talking")
@@ -284,7 +293,7 @@ def test_a_disk_that_fails_on_the_way_is_told_and_the_part_kept(
         assert words in downloads.fails("talking")
     assert downloads.visible() == [] and downloads.parts()[0].read_bytes() == b"GGUF"
     downloads.run("talking")
-    assert downloads.hub.transfers("chat.gguf") == ["bytes=4-"]
+    assert downloads.hub.offsets("chat.gguf") == ["bytes=4-"]
 
 
 def test_a_folder_that_cannot_be_written_is_told(
@@ -321,7 +330,7 @@ def test_an_interrupt_keeps_what_was_received(
         downloads.run("talking")
     assert downloads.visible() == []
     downloads.run("talking")
-    assert downloads.hub.transfers("chat.gguf") == ["bytes=4-"]
+    assert downloads.hub.offsets("chat.gguf") == ["bytes=4-"]
 
 
 def test_a_model_is_never_seen_half(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
