@@ -12,9 +12,10 @@ import pytest
 from huggingface_hub import constants, file_download
 
 from gateway.models.catalogue import Catalogue, CatalogueModel
+from gateway.models.lockfile import LockedModel, lock_file
 from gateway.models.store import ModelStore
 from gateway.settings import Settings
-from tests.models.local_hub import LocalHub, run_local_hub
+from tests.models.local_hub import COMMIT, LocalHub, run_local_hub
 
 CHUNK = 1000
 
@@ -22,6 +23,32 @@ CHUNK = 1000
 def noise(seed: int, size: int) -> bytes:
     """Bytes that differ with the seed."""
     return random.Random(seed).randbytes(size)
+
+
+FILES = {
+    "speech/small/config.json": b'{"lang_ids": []}',
+    "speech/small/model.bin": noise(1, 20_000),
+    "chat/small/chat.gguf": b"GGUF" + noise(2, 30_000),
+    "voices/all/ru/irina/irina.onnx": noise(3, 10_000),
+    "voices/all/ru/irina/irina.onnx.json": b'{"language": {"code": "ru_RU"}}',
+}
+"""What the local hub holds: the files of the catalogue below, by ``repo/path``."""
+
+
+def fill(store: ModelStore, catalogue: Catalogue, *names: str) -> None:
+    """Place models as a download does, without one."""
+    lock = store.read()
+    for name in names:
+        model = catalogue.models[name]
+        folder = store.folder(model.kind, name)
+        folder.mkdir(parents=True)
+        for file, path in zip(model.files, model.paths, strict=True):
+            (folder / file).write_bytes(FILES[f"{model.repo}/{path}"])
+        files = {file: lock_file(folder / file) for file in model.files}
+        lock.models[name] = LockedModel(
+            model.kind, model.repo, COMMIT, model.licence, model.languages, files
+        )
+    store.write(lock)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -54,13 +81,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def hub() -> Iterator[LocalHub]:
     with run_local_hub() as running:
-        running.files = {
-            "speech/small/config.json": b'{"lang_ids": []}',
-            "speech/small/model.bin": noise(1, 20_000),
-            "chat/small/chat.gguf": b"GGUF" + noise(2, 30_000),
-            "voices/all/ru/irina/irina.onnx": noise(3, 10_000),
-            "voices/all/ru/irina/irina.onnx.json": b'{"language": {"code": "ru_RU"}}',
-        }
+        running.files = dict(FILES)
         yield running
 
 

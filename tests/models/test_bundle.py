@@ -17,17 +17,15 @@ import pytest
 from gateway.errors import ModelError
 from gateway.models.bundle import install, pack
 from gateway.models.catalogue import Catalogue
-from gateway.models.download import download
-from gateway.models.hub import Hub
 from gateway.models.store import ModelStore
-from tests.models.local_hub import LocalHub
+from tests.models.conftest import FILES, fill
 
 Content = list[tuple[tarfile.TarInfo, bytes]]
 
 
 @pytest.fixture
-def bundle(store: ModelStore, hub: LocalHub, catalogue: Catalogue, tmp_path: Path) -> Path:
-    download(store, Hub(hub.url), catalogue.choose(["hearing", "speaking"]), print)
+def bundle(store: ModelStore, catalogue: Catalogue, tmp_path: Path) -> Path:
+    fill(store, catalogue, "hearing", "speaking")
     path = tmp_path / "models.tar"
     pack(store, [], path, print)
     return path
@@ -89,13 +87,13 @@ def test_a_bundle_brings_all_that_was_downloaded(
 
 
 def test_a_bundle_replaces_a_damaged_model_and_keeps_others(
-    bundle: Path, store: ModelStore, hub: LocalHub, catalogue: Catalogue
+    bundle: Path, store: ModelStore, catalogue: Catalogue
 ) -> None:
-    download(store, Hub(hub.url), catalogue.choose(["talking"]), print)
+    fill(store, catalogue, "talking")
     (store.root / "stt/hearing/model.bin").write_bytes(b"damaged")
     install(store, bundle, print)
     model = store.root / "stt/hearing/model.bin"
-    assert model.read_bytes() == hub.files["speech/small/model.bin"]
+    assert model.read_bytes() == FILES["speech/small/model.bin"]
     assert sorted(store.read().models) == ["hearing", "speaking", "talking"]
 
 

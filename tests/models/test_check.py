@@ -21,6 +21,7 @@ from gateway.models.download import download
 from gateway.models.hub import Hub
 from gateway.models.store import ModelStore
 from gateway.settings import Settings, load_settings
+from tests.models.conftest import fill
 from tests.models.local_hub import LocalHub
 
 STARTER = load_settings(None).models.root / "starter"
@@ -28,8 +29,8 @@ VOICES = "en=starter,ar=starter,ru="
 
 
 @pytest.fixture
-def filled(store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> ModelStore:
-    download(store, Hub(hub.url), catalogue.choose(list(catalogue.models)), print)
+def filled(store: ModelStore, catalogue: Catalogue) -> ModelStore:
+    fill(store, catalogue, *catalogue.models)
     return store
 
 

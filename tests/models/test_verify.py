@@ -16,14 +16,15 @@ from gateway.models.download import download
 from gateway.models.hub import Hub
 from gateway.models.store import ModelStore, model_problems
 from gateway.models.verify import refresh_times, remove, verify
+from tests.models.conftest import fill
 from tests.models.local_hub import LocalHub
 
 MODEL = "stt/hearing/model.bin"
 
 
 @pytest.fixture
-def filled(store: ModelStore, hub: LocalHub, catalogue: Catalogue) -> ModelStore:
-    download(store, Hub(hub.url), catalogue.choose(["hearing", "talking"]), print)
+def filled(store: ModelStore, catalogue: Catalogue) -> ModelStore:
+    fill(store, catalogue, "hearing", "talking")
     return store
 
 
