@@ -1,0 +1,158 @@
+"""The remote chat model and the switch to it, against a real server with the starter model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from gateway.engines.base import ChatMessage, ChatRequest
+from gateway.engines.fallback import FallbackChat
+from gateway.engines.llama import LlamaChat, LlamaSettings
+from gateway.engines.llama_kv import KvOperation
+from gateway.engines.llama_native import DecodeError, NativeLlama
+from gateway.engines.llama_steps import Row
+from gateway.engines.openai import OpenAIChat, OpenAISettings
+from gateway.errors import ChatError, ConfigError
+from tests.chat_server import KEY, MODEL, chat_server
+from tests.engines.chat_requests import collect, request
+
+pytest.importorskip("starlette_context", reason="needs llama-cpp-python[server]")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[OpenAISettings]:
+    with chat_server() as base_url:
+        yield OpenAISettings(base_url, KEY, "starter")
+
+
+async def ask(settings: OpenAISettings, chat_request: ChatRequest) -> str:
+    chat = OpenAIChat(settings)
+    try:
+        return await collect(chat, chat_request)
+    finally:
+        await chat.close()
+
+
+def local_answer(chat_request: ChatRequest) -> str:
+    async def body() -> str:
+        chat = LlamaChat(LlamaSettings(MODEL, n_ctx=2048, threads=1))
+        try:
+            return await collect(chat, chat_request)
+        finally:
+            await chat.close()
+
+    return asyncio.run(body())
+
+
+@pytest.mark.parametrize("language", ["en", "ar", "ru"])
+def test_the_same_model_answers_alike_from_far_and_near(
+    service: OpenAISettings, language: str
+) -> None:
+    asked = request(language=language, repeat_penalty=1.0)
+    remote = asyncio.run(ask(service, asked))
+    assert remote.strip() and remote.split()[:3] == local_answer(asked).split()[:3]
+
+
+def test_a_wrong_key_an_absent_server_and_a_wrong_path_are_chat_errors(
+    service: OpenAISettings,
+) -> None:
+    wrong = [
+        replace(service, api_key="sk-wrong-key"),
+        replace(service, base_url="http://127.0.0.1:1/v1"),
+        replace(service, base_url=service.base_url + "/nowhere"),
+    ]
+    for settings in wrong:
+        with pytest.raises(ChatError, match="chat service 127.0.0.1") as raised:
+            asyncio.run(ask(settings, request()))
+        assert settings.api_key not in str(raised.value)
+
+
+def test_a_base_url_without_a_scheme_is_refused_at_start() -> None:
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL"):
+        OpenAIChat(OpenAISettings("api.example.com/v1", KEY, "m"))
+
+
+def test_the_key_is_in_no_representation(service: OpenAISettings) -> None:
+    assert KEY not in repr(service)
+
+
+def test_what_left_the_box_is_counted_per_call_and_said_when_it_ends(
+    service: OpenAISettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        chat = OpenAIChat(service)
+        asked = request(call="a")
+        await collect(chat, asked)
+        await collect(chat, asked)
+        characters = sum(len(message.content) for message in asked.messages)
+        assert chat.sent("a") == (2, 2 * characters)
+        assert chat.sent("b") == (0, 0)
+        with caplog.at_level(logging.INFO):
+            chat.forget("a")
+            chat.forget("b")
+        await chat.close()
+        assert chat.sent("a") == (0, 0)
+
+    asyncio.run(body())
+    (line,) = [m for m in caplog.messages if "call over" in m]
+    assert "2 chat requests" in line and "127.0.0.1" in line
+
+
+def test_closing_the_stream_early_leaves_the_server_usable(service: OpenAISettings) -> None:
+    async def body() -> None:
+        chat = OpenAIChat(service)
+        async with aclosing(chat.stream(request())) as pieces:
+            assert await anext(pieces)
+        assert await collect(chat, request())
+        await chat.close()
+
+    asyncio.run(body())
+
+
+def break_after(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    """The next local model fails for good once it has written so many tokens."""
+    genuine = NativeLlama.run
+    left = tokens
+
+    def run(self: NativeLlama, operations: tuple[KvOperation, ...], rows: tuple[Row, ...]) -> None:
+        nonlocal left
+        if any(row.request is not None for row in rows):
+            if left == 0:
+                raise DecodeError("killed")
+            left -= 1
+        genuine(self, operations, rows)
+
+    monkeypatch.setattr(NativeLlama, "run", run)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 4])
+def test_the_remote_model_goes_on_when_the_local_one_is_killed_in_mid_reply(
+    service: OpenAISettings, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    whole = local_answer(request())
+    break_after(monkeypatch, tokens)
+
+    async def body() -> str:
+        local = LlamaChat(LlamaSettings(MODEL, n_ctx=2048, threads=1))
+        remote = OpenAIChat(service)
+        chat = FallbackChat(local, remote, first_token_timeout_s=20)
+        text = await collect(chat, request())
+        assert remote.sent("a")[0] == 1
+        await chat.close()
+        return text
+
+    text = asyncio.run(body())
+    words = text.split()
+    assert words[0] == whole.split()[0], "the beginning is the local model's, or as good"
+    assert not [a for a, b in zip(words, words[1:], strict=False) if a == b], "nothing twice"
+
+
+def test_a_begun_reply_is_continued(service: OpenAISettings) -> None:
+    asked = request()
+    begun = (*asked.messages, ChatMessage("assistant", "We are"))
+    assert isinstance(asyncio.run(ask(service, replace(asked, messages=begun))), str)
