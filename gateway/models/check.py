@@ -1,6 +1,6 @@
 """Whether the configured models are there, whole and for their language; needs no network.
 
-Formats are checked by the engines while they load; this comes before, and knows names.
+The engines check what is inside the files while they load; this comes before, and knows names.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from gateway.settings import Settings
 
 _VARIABLES: dict[Kind, str] = {"stt": "STT_MODEL", "llm": "LLM_MODEL", "tts": "TTS_VOICE"}
 _SUFFIXES: dict[Kind, str] = {"llm": ".gguf", "tts": ".onnx"}
+
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def require_models(settings: Settings, kind: Kind) -> None:
             continue
         if path_meant(model.name) is None and model.name != STARTER and not model.path.exists():
             raise _unknown(settings, model)
+        _require_form(model)
         if kind == "tts":
             _require_language(settings, model)
 
@@ -158,6 +161,30 @@ def _unknown(settings: Settings, model: ConfiguredModel) -> ModelError:
         f"{variable}={name}: there is no such model in {root / kind}{did_you_mean(name, known)}; "
         "voice-gateway models list shows all"
     )
+
+
+def _require_form(model: ConfiguredModel) -> None:
+    """A folder where one is expected, else a file; whether they are there the engines tell."""
+    variable, path, suffix = _VARIABLES[model.kind], model.path, _SUFFIXES.get(model.kind)
+    if suffix is None:
+        if path.is_file():
+            raise ModelError(
+                f"{variable}={model.name} is a file; expected the folder of a CTranslate2 Whisper "
+                "model, with model.bin and config.json in it"
+            )
+        return
+    if path.is_dir():
+        raise ModelError(f"{variable}={model.name} is a folder; expected a {suffix} file")
+    if path.is_file():
+        # A chat model's file may be called anything; the engine looks inside.
+        if model.kind == "tts" and path.suffix != suffix:
+            raise ModelError(f"{variable}={model.name}: expected a file that ends in {suffix}")
+        with path.open("rb") as file:
+            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise ModelError(
+                    f"{variable}={model.name} is a Git LFS pointer, not the file itself; "
+                    "fetch it with: git lfs pull"
+                )
 
 
 def _require_language(settings: Settings, model: ConfiguredModel) -> None:

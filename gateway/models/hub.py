@@ -152,9 +152,8 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
         status = error.response.status_code
         if status == 404:
             raise _not_found(endpoint, what) from error
-        raise ModelError(
-            f"{endpoint} answered {status} for {what}; try again later, {_GO_ON}"
-        ) from error
+        advice = "check HF_TOKEN, or unset it" if status in (401, 403) else "try again later"
+        raise ModelError(f"{endpoint} answered {status} for {what}; {advice}; {_GO_ON}") from error
     except _HttpError as error:
         raise ModelError(
             f"{endpoint} cannot be reached for {what} ({error or type(error).__name__}); check the "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from gateway.models.disk import disk_error
+from gateway.models.lockfile import LockedModel
 from gateway.models.store import ModelStore, locked_models, model_problems
 
 
@@ -33,26 +34,38 @@ def verify(
 def refresh_times(store: ModelStore) -> None:
     """Record the present time of files that are whole, so that starts are fast again.
 
+    Does nothing when all times are as recorded.
+
     Raises:
         ModelError: the folder cannot be written, or another process changes it.
     """
+    if not _with_present_times(store):
+        return
     try:
         with store.exclusive():
             lock = store.read()
-            for name, locked in lock.models.items():
-                if model_problems(store, name, locked):
-                    continue
-                folder = store.folder(locked.kind, name)
-                files = {
-                    file_name: msgspec.structs.replace(
-                        file, mtime_ns=(folder / file_name).stat().st_mtime_ns
-                    )
-                    for file_name, file in locked.files.items()
-                }
-                lock.models[name] = msgspec.structs.replace(locked, files=files)
+            lock.models |= _with_present_times(store)
             store.write(lock)
     except OSError as error:
         raise disk_error(error, store.root) from error
+
+
+def _with_present_times(store: ModelStore) -> dict[str, LockedModel]:
+    """Whole models of which a file has another time than recorded, with the present times."""
+    found = {}
+    for name, locked in store.read().models.items():
+        if model_problems(store, name, locked):
+            continue
+        folder = store.folder(locked.kind, name)
+        files = {
+            file_name: msgspec.structs.replace(
+                file, mtime_ns=(folder / file_name).stat().st_mtime_ns
+            )
+            for file_name, file in locked.files.items()
+        }
+        if files != locked.files:
+            found[name] = msgspec.structs.replace(locked, files=files)
+    return found
 
 
 def remove(store: ModelStore, name: str) -> None:

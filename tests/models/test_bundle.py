@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import shutil
 import tarfile
 import types
@@ -186,6 +187,25 @@ def test_another_length_is_refused(bundle: Path, other: ModelStore) -> None:
 def test_a_bundle_without_its_last_member_is_refused(bundle: Path, other: ModelStore) -> None:
     rewrite(bundle, contents(bundle)[:-1])
     assert "is incomplete" in refused(bundle, other)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_bundle_with_wrong_bits_brings_the_right_bytes_or_nothing(
+    bundle: Path, other: ModelStore, seed: int
+) -> None:
+    """The heads of the members and the list among them, where most can go wrong."""
+    content, chance = bytearray(bundle.read_bytes()), random.Random(seed)
+    for limit in (len(content), 4096):
+        content[chance.randrange(limit)] ^= 1 << chance.randrange(8)
+    bundle.write_bytes(content)
+    try:
+        installed = install(other, bundle, print)
+    except ModelError:
+        assert left(other) == []
+        return
+    assert installed == ["hearing", "speaking"]
+    placed = (other.root / "stt/hearing/model.bin").read_bytes()
+    assert placed == FILES["speech/small/model.bin"]
 
 
 @pytest.mark.parametrize("size", [0, 100, 700, 3000, 15_000, 30_000])

@@ -91,6 +91,27 @@ def test_paths_and_the_starter_are_left_to_the_engines(filled: ModelStore) -> No
             require_models(settings, kind)
 
 
+@pytest.mark.parametrize(
+    ("kind", "file", "words"),
+    [
+        ("stt", "model.bin", "is a file; expected the folder"),
+        ("llm", "", "is a folder; expected a .gguf file"),
+        ("llm", "pointer.gguf", "is a Git LFS pointer"),
+        ("tts", "", "is a folder; expected a .onnx file"),
+        ("tts", "voice.onnx.json", "expected a file that ends in .onnx"),
+        ("tts", "pointer.onnx", "is a Git LFS pointer"),
+    ],
+)
+def test_a_path_of_another_form_is_told_before_loading(
+    store: ModelStore, tmp_path: Path, kind: Kind, file: str, words: str
+) -> None:
+    path = tmp_path / file
+    if file:
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    setting = {"stt": "stt_model", "llm": "llm_model", "tts": "tts_voice"}[kind]
+    assert words in refused(configured(store, **{setting: str(path)}), kind)
+
+
 def test_a_voice_for_the_wrong_language_is_refused(filled: ModelStore) -> None:
     for voice in ("speaking", str(filled.root / "tts/speaking/irina.onnx")):
         message = refused(configured(filled, tts_voice=f"en=starter,ar={voice},ru=starter"), "tts")

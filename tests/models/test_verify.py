@@ -104,6 +104,7 @@ def test_a_copied_model_is_read_once_and_known_from_then_on(
 
 
 def test_times_of_a_damaged_model_are_not_recorded(filled: ModelStore) -> None:
+    os.utime(filled.root / "llm/talking/chat.gguf", ns=(1, 1))
     tamper(filled.root / MODEL, keep_time=False)
     refresh_times(filled)
     assert quick(filled)
@@ -116,6 +117,8 @@ def test_times_cannot_be_recorded_where_nothing_can_be_written(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    refresh_times(filled)
+    os.utime(filled.root / MODEL, ns=(1, 1))
     with pytest.raises(ModelError, match="cannot be written"):
         refresh_times(filled)
     with pytest.raises(ModelError, match="cannot be written"):
