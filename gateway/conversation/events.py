@@ -30,10 +30,15 @@ class TranscriptFailed:
 
 @dataclass(frozen=True, slots=True)
 class SpeechQueued:
-    """The next piece of a reply has been synthesised: its text and its length in samples."""
+    """The next piece of a reply has been synthesised.
+
+    Attributes:
+        words: each word in it, and where it ends in samples (16 kHz) from the piece's start.
+        samples: length of the piece.
+    """
 
     generation: int
-    text: str
+    words: tuple[tuple[str, int], ...]
     samples: int
 
 

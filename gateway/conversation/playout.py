@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from gateway.audio.pcm import SAMPLE_RATE
+
+HEARD_PART = 0.8
+"""A word counts as heard once this part of it has been played: its last sound may be missing."""
 
 
 class PlayoutLedger:
     """Models a far end that plays audio as it arrives, without gaps as long as it has any."""
 
     def __init__(self) -> None:
-        self._chunks: list[tuple[str, int]] = []
+        self._words: list[tuple[str, float]] = []
         self._queued = 0
         self._sent = 0
         self._play_end = 0.0
@@ -21,19 +26,27 @@ class PlayoutLedger:
         """Nothing has been queued so far."""
         return self._queued == 0
 
-    def queued(self, text: str, samples: int) -> None:
-        """The next piece of speech: its words and its length; no words, more of the last ones."""
-        if not text and self._chunks:
-            words, length = self._chunks.pop()
-            self._chunks.append((words, length + samples))
-        else:
-            self._chunks.append((text, samples))
+    def queued(self, words: tuple[tuple[str, int], ...], samples: int) -> None:
+        """The next piece of speech.
+
+        Args:
+            words: each word and where it ends, in samples from the start of this piece; a word
+                begins where the one before it ends.
+            samples: length of the piece.
+        """
+        start, heard_at = 0, 1.0
+        for word, end in words:
+            if end > start:  # else it is spoken together with the one before
+                heard_at, start = start + HEARD_PART * (end - start), end
+            self._words.append((word, self._queued + heard_at))
         self._queued += samples
 
-    def sent(self, samples: int, now: float) -> None:
-        """Samples left; they play after those sent before them."""
+    def sent(self, samples: int, now: float) -> float:
+        """Samples left; they play after those sent before them. Returns when they begin to."""
         self._sent += samples
-        self._play_end = max(self._play_end, now) + samples / SAMPLE_RATE
+        plays_at = max(self._play_end, now)
+        self._play_end = plays_at + samples / SAMPLE_RATE
+        return plays_at
 
     @property
     def plays_until(self) -> float | None:
@@ -46,16 +59,16 @@ class PlayoutLedger:
         return max(0, self._sent - round(ahead * SAMPLE_RATE))
 
     def heard_text(self, now: float) -> str:
-        """The words played by now; inside a piece, in proportion to the time played."""
-        left = self.heard_samples(now)
-        heard: list[str] = []
-        for text, samples in self._chunks:
-            if left >= samples:
-                heard.append(text)
-                left -= samples
-                continue
-            words = text.split()
-            # Half-heard words do not count: the caller has not understood them.
-            heard.extend(words[: int(len(words) * left / samples)])
-            break
-        return " ".join(heard)
+        """The words played by now; one that was cut off counts from 80 % of its length on."""
+        played = self.heard_samples(now)
+        return " ".join(word for word, heard_at in takewhile(lambda w: w[1] <= played, self._words))
+
+    def speaking(self, now: float) -> str:
+        """What was heard by now, up to the end of the sentence that is being spoken."""
+        played = self.heard_samples(now)
+        text: list[str] = []
+        for word, heard_at in self._words:
+            if heard_at > played and text and text[-1].endswith((".", "!", "?", "؟")):
+                break
+            text.append(word)
+        return " ".join(text)

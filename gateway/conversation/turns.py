@@ -288,7 +288,7 @@ class TurnMachine:
     def speech_queued(self, event: SpeechQueued) -> None:
         """A piece of the reply has been synthesised."""
         if reply := self._replies.matching(event.generation):
-            reply.ledger.queued(event.text, event.samples)
+            reply.ledger.queued(event.words, event.samples)
 
     def reply_ended(self, event: ReplyEnded, now: float) -> None:
         """All of the reply has been synthesised."""

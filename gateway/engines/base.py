@@ -136,13 +136,40 @@ class ChatModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a text as it is spoken.
+
+    Attributes:
+        text: the word as it is written, with its punctuation.
+        end: samples (16 kHz) from the start of its Speech to the end of the word.
+    """
+
+    text: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """A part of a text, spoken.
+
+    Attributes:
+        samples: int16, 16 kHz mono, never empty.
+        words: the words that end in it, in order; their ends never decrease and lie within.
+    """
+
+    samples: Samples
+    words: tuple[Word, ...]
+
+
 class Synthesizer(Protocol):
     """Text to speech."""
 
-    def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
-        """Speak a piece of text: int16 16 kHz mono arrays, in order, at one steady loudness.
+    def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+        """Speak a piece of text, in order, at one steady loudness.
 
-        Text without anything speakable yields nothing. Closing the generator stops the synthesis
+        The words of all its speech are the text's words, each exactly once. Text without anything
+        speakable yields nothing. Closing the generator stops the synthesis
         before its next sentence.
 
         Raises:

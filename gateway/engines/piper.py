@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from gateway.audio.pcm import Samples, samples_of
+import numpy as np
+
+from gateway.audio.pcm import samples_of
+from gateway.engines.base import Speech, Word
 from gateway.engines.bridge import CancelToken, WorkerPool
-from gateway.engines.piper_text import split_speakable
+from gateway.engines.piper_text import CLAUSE_PAUSE_S, split_speakable
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
+from gateway.engines.piper_words import Written, in_writing, written_words
 from gateway.errors import ModelError, SynthesisError
 
 __all__ = ["PiperSettings", "PiperSynthesizer", "VoiceSettings"]
@@ -73,11 +77,11 @@ class PiperSynthesizer:
         """Languages that have a voice."""
         return tuple(self._voices)
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
         """Speak a piece of text; see `gateway.engines.base.Synthesizer`.
 
         Yields:
-            int16, 16 kHz, read-only, never empty; one array per sentence or clause.
+            one Speech per sentence or clause; its samples are read-only.
 
         Raises:
             SynthesisError: the language has no voice, or the voice failed.
@@ -89,14 +93,14 @@ class PiperSynthesizer:
             )
         known = self._cache.get((text, language))
         if known is not None:
-            for samples in known:
-                yield samples
+            for speech in known:
+                yield speech
             return
         spoken = []
         async with aclosing(self._pool.iterate(partial(_speak, voice, text))) as pieces:
-            async for samples in pieces:
-                spoken.append(samples)
-                yield samples
+            async for speech in pieces:
+                spoken.append(speech)
+                yield speech
         if len(text) <= self._cache_chars:
             self._cache.put((text, language), spoken)
 
@@ -110,20 +114,20 @@ class SpeechCache:
 
     def __init__(self, max_samples: int) -> None:
         self._max_samples = max_samples
-        self._speech: OrderedDict[tuple[str, str], tuple[Samples, ...]] = OrderedDict()
+        self._speech: OrderedDict[tuple[str, str], tuple[Speech, ...]] = OrderedDict()
         self._samples = 0
 
     def __len__(self) -> int:
         return len(self._speech)
 
-    def get(self, key: tuple[str, str]) -> tuple[Samples, ...] | None:
+    def get(self, key: tuple[str, str]) -> tuple[Speech, ...] | None:
         """Speech of (text, language), or None."""
         speech = self._speech.get(key)
         if speech is not None:
             self._speech.move_to_end(key)
         return speech
 
-    def put(self, key: tuple[str, str], speech: Sequence[Samples]) -> None:
+    def put(self, key: tuple[str, str], speech: Sequence[Speech]) -> None:
         """Keep speech, dropping older entries until the bound holds."""
         self._forget(key)
         self._speech[key] = tuple(speech)
@@ -135,15 +139,31 @@ class SpeechCache:
         self._samples -= _length(self._speech.pop(key, ()))
 
 
-def _length(speech: Sequence[Samples]) -> int:
-    return sum(map(len, speech))
+def _length(speech: Sequence[Speech]) -> int:
+    return sum(len(part.samples) for part in speech)
 
 
-def _speak(voice: Voice, text: str, token: CancelToken) -> Iterator[Samples]:
-    for piece in split_speakable(text):
+def _speak(voice: Voice, text: str, token: CancelToken) -> Iterator[Speech]:
+    pieces = split_speakable(text)
+    unsaid: tuple[Written, ...] = ()
+    sounded = False
+    for piece, written in zip(
+        pieces, written_words(text, [piece.text for piece in pieces]), strict=True
+    ):
         if token.cancelled:
             return
-        samples = voice.speak(piece)
-        samples.setflags(write=False)  # the cache hands one array to many calls
-        if len(samples):
-            yield samples
+        speech = voice.speak(piece)
+        if not len(speech.samples):
+            # The voice knows no letter of it: its words go with the next that are said.
+            unsaid += tuple(replace(word, letters=0) for word in written)
+            continue
+        yield _shared(Speech(speech.samples, in_writing(unsaid + written, speech.words)))
+        unsaid, sounded = (), True
+    if unsaid and sounded:
+        silence = np.zeros(samples_of(CLAUSE_PAUSE_S), np.int16)
+        yield _shared(Speech(silence, tuple(Word(word.text, len(silence)) for word in unsaid)))
+
+
+def _shared(speech: Speech) -> Speech:
+    speech.samples.setflags(write=False)  # the cache hands one array to many calls
+    return speech

@@ -62,6 +62,15 @@ def to_int16(audio: NDArray[np.float32], gain: float) -> Samples:
     return converted
 
 
+def sounding_part(samples: Samples) -> tuple[int, int]:
+    """First sample and end of what `shape_piece` keeps; (0, 0) when there is no sound at all."""
+    sound = np.flatnonzero(np.abs(samples.astype(np.int32)) > SOUND)
+    if len(sound) == 0:
+        return 0, 0
+    start = max(0, int(sound[0]) - samples_of(LEAD_S))
+    return start, min(len(samples), int(sound[-1]) + 1 + samples_of(DECAY_S))
+
+
 def shape_piece(samples: Samples, pause_s: float) -> Samples:
     """Trim the silence at both ends, fade the edges, and add a fixed pause.
 
@@ -72,11 +81,9 @@ def shape_piece(samples: Samples, pause_s: float) -> Samples:
     Returns:
         int16, 16 kHz; first and last sample are 0. Empty when there is no sound at all.
     """
-    sound = np.flatnonzero(np.abs(samples.astype(np.int32)) > SOUND)
-    if len(sound) == 0:
+    start, end = sounding_part(samples)
+    if start == end:
         return np.zeros(0, np.int16)
-    start = max(0, int(sound[0]) - samples_of(LEAD_S))
-    end = min(len(samples), int(sound[-1]) + 1 + samples_of(DECAY_S))
     speech = samples[start:end].astype(np.float32)
     fade_in, fade_out = samples_of(FADE_IN_S), samples_of(FADE_OUT_S)
     speech[:fade_in] *= np.linspace(0.0, 1.0, fade_in, dtype=np.float32)[: len(speech)]

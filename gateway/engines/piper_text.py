@@ -22,7 +22,7 @@ CLAUSE_PAUSE_S = 0.06
 
 _SENTENCE_END = re.compile(r"[.!?…؟۔]+[\"'»”’)\]]*\s+|[。！？]+|\n+")
 _CLAUSE_END = re.compile(r"[,;:،؛]+[\"'»”’)\]]*\s+|\s[-–—]+\s")
-_ABBREVIATIONS = frozenset(
+ABBREVIATIONS = frozenset(
     "dr mr mrs ms st vs prof approx ext г д ул им тел др стр кв корп обл руб мин".split()
 )
 _UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|", " "))
@@ -77,7 +77,7 @@ def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
     words = text[start : end.start()].split()
     word = words[-1].lower() if words else ""
     follows = text[end.end() : end.end() + 1]
-    return not (word in _ABBREVIATIONS or len(word) == 1 and word.isalpha() or follows.islower())
+    return not (word in ABBREVIATIONS or len(word) == 1 and word.isalpha() or follows.islower())
 
 
 def _pieces(sentence: str, soft_limit: int) -> Iterator[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,22 @@ from piper.tashkeel import TASHKEEL_DIR, TashkeelDiacritizer, TashkeelError
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples
 from gateway.audio.resample import resample
-from gateway.engines.piper_shape import active_rms, gain_to, shape_piece, to_int16
+from gateway.engines.base import Speech
+from gateway.engines.piper_durations import declare_durations
+from gateway.engines.piper_shape import (
+    active_rms,
+    gain_to,
+    shape_piece,
+    sounding_part,
+    to_int16,
+)
 from gateway.engines.piper_text import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, Piece
+from gateway.engines.piper_words import (
+    Spoken,
+    spoken_words,
+    words_by_letters,
+    words_by_phonemes,
+)
 from gateway.errors import ModelError, SynthesisError
 
 logger = logging.getLogger(__name__)
@@ -83,35 +97,58 @@ class Voice:
         One gain per voice, not per piece: the same voice stays equally loud within a call.
         """
         text = _SAMPLE_TEXTS.get(self._language, _DIGITS)
-        rms = active_rms(self.speak(Piece(text, SENTENCE_PAUSE_S)))
+        rms = active_rms(self.speak(Piece(text, SENTENCE_PAUSE_S)).samples)
         if rms == 0.0:
             logger.warning("the voice for %r said nothing of its sample text", self._language)
         self._gain = gain_to(level_dbfs, rms)
 
-    def speak(self, piece: Piece) -> Samples:
+    def speak(self, piece: Piece) -> Speech:
         """Speak one piece at the voice's level, beginning and ending in silence.
 
-        Piper can also tell when each phoneme sounds (``include_alignments=True`` gives
-        ``chunk.phoneme_alignments`` where the model has a durations output). That would be added
-        here, as an optional second value beside the samples.
-
         Returns:
-            int16, 16 kHz; empty when the voice has no sound for the text.
+            The words are those of the piece's text. Without samples when the voice has no sound
+            for it; then the ends of the words mean nothing.
 
         Raises:
             SynthesisError: the voice failed.
         """
         try:
-            chunks = list(self._piper.synthesize(piece.text, self._config))
+            chunks = list(self._piper.synthesize(piece.text, self._config, include_alignments=True))
         except (*ONNX_ERRORS, TashkeelError, RuntimeError, ValueError, KeyError) as error:
             raise SynthesisError(f"the voice for {self._language!r} failed: {error}") from error
         # espeak-ng sees sentence ends within a piece too, mostly at abbreviations.
         pauses = [CLAUSE_PAUSE_S] * (len(chunks) - 1) + [piece.pause_s]
-        spoken = [
-            shape_piece(self._at_gateway_rate(chunk), pause_s)
-            for chunk, pause_s in zip(chunks, pauses, strict=False)
-        ]
-        return np.concatenate(spoken) if spoken else np.zeros(0, np.int16)
+        speech: list[Samples] = [np.zeros(0, np.int16)]
+        spoken: list[Spoken] = []
+        offset, timed = 0, True
+        for chunk, pause_s in zip(chunks, pauses, strict=False):
+            audio = self._at_gateway_rate(chunk)
+            words = self._timed_words(chunk)
+            start, end = sounding_part(audio)
+            for word in words:
+                first, last = (
+                    offset + min(max(at * SAMPLE_RATE // chunk.sample_rate, start), end) - start
+                    for at in (word.start, word.end)
+                )
+                spoken.append(replace(word, start=first, end=last))
+            timed = timed and bool(words)
+            speech.append(shape_piece(audio, pause_s))
+            offset += len(speech[-1])
+        samples = np.concatenate(speech)
+        if timed and spoken:
+            return Speech(samples, words_by_phonemes(piece.text, spoken))
+        return Speech(samples, words_by_letters(piece.text, samples))
+
+    def _timed_words(self, chunk: AudioChunk) -> list[Spoken]:
+        """Spoken words at the voice's rate; none when its model does not tell their lengths."""
+        lengths = chunk.phoneme_id_samples
+        if lengths is None or lengths.shape != (len(chunk.phoneme_ids),):
+            return []
+        # A wrong hop length in the configuration would put every word at a wrong place.
+        stray = abs(int(lengths.sum()) - chunk.audio_float_array.size)
+        if stray > max(0.05 * chunk.audio_float_array.size, 0.05 * chunk.sample_rate):
+            return []
+        return spoken_words(chunk.phoneme_ids, lengths, self._piper.config.phoneme_id_map)
 
     def _at_gateway_rate(self, chunk: AudioChunk) -> Samples:
         audio = to_int16(chunk.audio_float_array.reshape(-1), self._gain)
@@ -129,7 +166,8 @@ def load_voice(language: str, settings: VoiceSettings, level_dbfs: float) -> Voi
     _check_language(language, path, config)
     _check_speaker(path, config, settings.speaker_id)
     try:
-        piper = PiperVoice(session=_session(path), config=config)
+        model = declare_durations(path.read_bytes())
+        piper = PiperVoice(session=_session(model or str(path)), config=config)
         if config.espeak_voice == "ar":
             piper.tashkeel_diacritizier = _diacritizer()
         voice = Voice(language, piper, settings)
@@ -142,20 +180,24 @@ def load_voice(language: str, settings: VoiceSettings, level_dbfs: float) -> Voi
     return voice
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    """A session of one thread: parallelism comes from many calls, not within one."""
+def _session(model: str | bytes) -> onnxruntime.InferenceSession:
+    """A session of one thread: parallelism comes from many calls, not within one.
+
+    Args:
+        model: path of the model, or its content.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        model, sess_options=options, providers=["CPUExecutionProvider"]
     )
 
 
 def _diacritizer() -> TashkeelDiacritizer:
     """Piper adds vowel marks to Arabic text with this model; built now, not on the first call."""
     diacritizer = TashkeelDiacritizer()
-    diacritizer.session = _session(TASHKEEL_DIR / "model.onnx")
+    diacritizer.session = _session(str(TASHKEEL_DIR / "model.onnx"))
     return diacritizer
 
 

@@ -106,7 +106,7 @@ class _Speaker:
     def speak(self, text: str) -> Samples:
         from gateway.engines.piper_text import Piece
 
-        return self._voice.speak(Piece(text, 0.0))
+        return self._voice.speak(Piece(text, 0.0)).samples
 
 
 def _keep(path: Path, samples: Samples) -> None:

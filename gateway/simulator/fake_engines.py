@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples, seconds
-from gateway.engines.base import ChatRequest, TranscribeRequest, Transcript
+from gateway.engines.base import ChatRequest, Speech, TranscribeRequest, Transcript, Word
 from gateway.simulator.scenario_caller import ScenarioCaller
 
 DEFAULT_REPLIES = {
@@ -99,10 +100,12 @@ class HummingVoice:
 
     times: EngineTimes
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
         """One piece of speech-like sound, as long as the text."""
         await asyncio.sleep(self.times.tts)
-        yield hum(len(text) * self.times.char)
+        samples = hum(len(text) * self.times.char)
+        ends = (match.end() * len(samples) // len(text) for match in re.finditer(r"\S+", text))
+        yield Speech(samples, tuple(map(Word, text.split(), ends)))
 
     async def close(self) -> None:
         """Nothing to free."""

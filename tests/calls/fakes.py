@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 import numpy as np
 
 from gateway.audio.pcm import Samples, seconds
-from gateway.engines.base import ChatRequest, TranscribeRequest, Transcript
+from gateway.engines.base import ChatRequest, Speech, TranscribeRequest, Transcript, Word
 from gateway.errors import ChatError, SynthesisError, TranscriptionError
 from gateway.protocols.base import Role
 
@@ -68,18 +68,20 @@ class FakeChat:
 
 
 class FakeSynthesizer:
-    """Speaks 100 ms of a steady value per word; fails on the word "broken"."""
+    """Speaks 100 ms of noise per word; fails on the word "broken"."""
 
     def __init__(self, delay_s: float = 0.03) -> None:
         self.delay_s = delay_s
         self.spoken: list[tuple[str, str]] = []
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Samples, None]:
+    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
         self.spoken.append((text, language))
         await asyncio.sleep(self.delay_s)
         if "broken" in text:
             raise SynthesisError("no voice")
-        yield np.full(1600 * len(text.split()), 500, dtype=np.int16)
+        words = tuple(Word(word, 1600 * count) for count, word in enumerate(text.split(), 1))
+        noise = np.random.default_rng(len(text)).normal(0, 2000, 1600 * len(words))
+        yield Speech(noise.astype(np.int16), words)
 
     async def close(self) -> None:
         pass

@@ -31,6 +31,12 @@ def is_voiced(frame: Samples) -> bool:
     return bool(frame.any())
 
 
+def spread(text: str, samples: int) -> tuple[tuple[str, int], ...]:
+    """The words of a text, each with its end, spread evenly over a number of samples."""
+    words = text.split()
+    return tuple((word, samples * n // len(words)) for n, word in enumerate(words, 1))
+
+
 class Driver:
     """Plays caller and engines of one call; ``commands`` holds everything ordered so far."""
 
@@ -73,9 +79,9 @@ class Driver:
         return self.receive(TranscriptReady(request.turn, request.revision, text, language))
 
     def speak(self, text: str, ms: int) -> list[Command]:
-        """The live reply is synthesised as one piece and ends."""
+        """The live reply is synthesised as one piece of equally long words and ends."""
         generation = self.last(StartReply).generation
-        new = self.receive(SpeechQueued(generation, text, ms * 16))
+        new = self.receive(SpeechQueued(generation, spread(text, ms * 16), ms * 16))
         return new + self.receive(ReplyEnded(generation))
 
     def play(self, ms: int, *, first: bool = True) -> list[Command]:

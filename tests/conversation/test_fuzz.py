@@ -32,10 +32,11 @@ BARGE_IN_MS = GREETING.barge_in.speech_ms
 
 small = st.integers(0, 4)
 texts = st.sampled_from(["", "yes", "what time do you open"])
+spoken = st.just((("some", 200), ("words", 320)))
 events: st.SearchStrategy[CoreEvent] = st.one_of(
     st.builds(TranscriptReady, small, small, texts, st.sampled_from(["en", "ru"])),
     st.builds(TranscriptFailed, small, small, st.just("boom")),
-    st.builds(SpeechQueued, small, st.just("some words"), st.integers(1, 30_000)),
+    st.builds(SpeechQueued, small, spoken, st.integers(1, 30_000)),
     st.builds(ReplyEnded, small),
     st.builds(ReplyFailed, small, st.just("boom")),
     st.builds(PlayoutStarted, small),
@@ -161,7 +162,7 @@ def test_call_whose_engines_answer_always_comes_back_to_listening(
         generation = driver.conversation.live_generation
         if generation is not None:
             driver.receive(PlayoutStarted(generation))
-            driver.receive(SpeechQueued(generation, "some words", FRAME_SAMPLES))
+            driver.receive(SpeechQueued(generation, (("words", 300),), FRAME_SAMPLES))
             driver.receive(SpeechSent(generation, 6400))
             driver.receive(ReplyEnded(generation))
         if driver.conversation.phase is Phase.LISTENING:

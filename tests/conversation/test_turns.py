@@ -235,7 +235,7 @@ def test_results_of_old_generations_and_revisions_change_nothing() -> None:
         TranscriptReady(1, 1, "old", "en"),
         TranscriptReady(7, 2, "old", "en"),
         TranscriptFailed(1, 1, "old"),
-        SpeechQueued(1, "old", 100),
+        SpeechQueued(1, (("old", 100),), 100),
         PlayoutStarted(1),
         SpeechSent(1, 100),
         ReplyEnded(1),

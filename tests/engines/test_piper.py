@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples
+from gateway.engines.base import Speech, Word
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.piper import PiperSettings, PiperSynthesizer, SpeechCache, VoiceSettings
 from gateway.engines.piper_shape import (
@@ -63,12 +64,16 @@ def with_synthesizer(
     return asyncio.run(main())
 
 
-async def collect(stream: AsyncGenerator[Samples, None]) -> list[Samples]:
-    return [samples async for samples in stream]
+async def collect(stream: AsyncGenerator[Speech, None]) -> list[Speech]:
+    return [speech async for speech in stream]
+
+
+def speak_words(text: str, language: str) -> list[Speech]:
+    return with_synthesizer(lambda synthesizer: collect(synthesizer.stream(text, language)))
 
 
 def speak(text: str, language: str) -> list[Samples]:
-    return with_synthesizer(lambda synthesizer: collect(synthesizer.stream(text, language)))
+    return [speech.samples for speech in speak_words(text, language)]
 
 
 def level_db(samples: Samples) -> float:
@@ -123,7 +128,7 @@ def test_odd_text_is_spoken_without_an_error(text: str, language: str) -> None:
 def test_calls_that_speak_at_once_hear_what_they_hear_alone(language: str) -> None:
     other = next(other for other in TEXTS if other != language)
 
-    async def body(synthesizer: PiperSynthesizer) -> list[list[Samples]]:
+    async def body(synthesizer: PiperSynthesizer) -> list[list[Speech]]:
         streams = [
             synthesizer.stream(TEXTS[spoken] + " " * call, spoken)
             for call in range(4)
@@ -133,7 +138,8 @@ def test_calls_that_speak_at_once_hear_what_they_hear_alone(language: str) -> No
 
     alone = np.concatenate(speak(TEXTS[language], language))
     for together in with_synthesizer(body, workers=2)[::2]:
-        np.testing.assert_array_equal(np.concatenate(together), alone)
+        samples = np.concatenate([speech.samples for speech in together])
+        np.testing.assert_array_equal(samples, alone)
 
 
 def test_a_language_without_a_voice_is_named() -> None:
@@ -145,11 +151,12 @@ def test_a_fixed_phrase_is_spoken_from_the_cache() -> None:
     calls: list[str] = []
 
     class Counting:
-        def speak(self, piece: Piece) -> Samples:
+        def speak(self, piece: Piece) -> Speech:
             calls.append(piece.text)
-            return np.random.default_rng(len(calls)).integers(-99, 99, 800).astype(np.int16)
+            samples = np.random.default_rng(len(calls)).integers(-99, 99, 800).astype(np.int16)
+            return Speech(samples, (Word(piece.text, 700),))
 
-    async def body(synthesizer: PiperSynthesizer) -> tuple[list[Samples], list[Samples]]:
+    async def body(synthesizer: PiperSynthesizer) -> tuple[list[Speech], list[Speech]]:
         text = "Hello. One moment."
         first = await collect(synthesizer.stream(text, "en"))
         return first, await collect(synthesizer.stream(text, "en"))
@@ -158,17 +165,18 @@ def test_a_fixed_phrase_is_spoken_from_the_cache() -> None:
     assert calls == ["Hello.", "One moment."]
     assert len(first) == 2
     for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert not one.flags.writeable
+        np.testing.assert_array_equal(one.samples, other.samples)
+        assert one.words == other.words
+        assert not one.samples.flags.writeable
 
 
 def test_a_stopped_reply_skips_the_sentences_that_have_not_started() -> None:
     spoken: list[str] = []
 
     class Recording:
-        def speak(self, piece: Piece) -> Samples:
+        def speak(self, piece: Piece) -> Speech:
             spoken.append(piece.text)
-            return np.full(160, 5, np.int16)
+            return Speech(np.full(160, 5, np.int16), (Word(piece.text, 160),))
 
     async def body(synthesizer: PiperSynthesizer) -> None:
         stream = synthesizer.stream("One. Two. Three. Four. Five. Six.", "en")
@@ -190,14 +198,17 @@ def test_an_interrupted_phrase_is_not_cached() -> None:
 
 
 def test_the_cache_is_bounded_and_forgets_the_least_recently_used() -> None:
+    def silence(samples: int) -> Speech:
+        return Speech(np.zeros(samples, np.int16), ())
+
     cache = SpeechCache(max_samples=250)
     for name in ("a", "b"):
-        cache.put((name, "en"), [np.zeros(100, np.int16)])
+        cache.put((name, "en"), [silence(100)])
     assert cache.get(("a", "en")) is not None
-    cache.put(("c", "en"), [np.zeros(60, np.int16), np.zeros(40, np.int16)])
+    cache.put(("c", "en"), [silence(60), silence(40)])
     assert cache.get(("b", "en")) is None
     assert cache.get(("a", "en")) is not None
-    cache.put(("huge", "en"), [np.zeros(300, np.int16)])
+    cache.put(("huge", "en"), [silence(300)])
     assert len(cache) == 0
 
 
@@ -250,6 +261,6 @@ def test_no_voice_at_all_is_refused() -> None:
 def test_the_pace_follows_the_length_scale() -> None:
     def duration(scale: float | None) -> int:
         voice = load_voice("ru", VoiceSettings(VOICES / "ru.onnx", None, scale), -20.0)
-        return len(voice.speak(Piece("Здравствуйте, чем я могу помочь?", 0.0)))
+        return len(voice.speak(Piece("Здравствуйте, чем я могу помочь?", 0.0)).samples)
 
     assert duration(1.3) > 1.15 * duration(None)

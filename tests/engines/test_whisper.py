@@ -61,7 +61,7 @@ def starter_voice(language: str) -> Voice:
 
 @cache
 def speech(language: str, text: str) -> Samples:
-    return starter_voice(language).speak(Piece(text, 0.1))
+    return starter_voice(language).speak(Piece(text, 0.1)).samples
 
 
 def with_transcriber(
