@@ -108,7 +108,9 @@ def history_problems(outcome: Outcome, call: PlayedCall, rate: SpeakingRate) -> 
             problems.append(f"{over.sent_s:.1f} s of a reply were heard, no words of it told")
         elif over.text and not rate.fits(over.text, over.sent_s):
             problems.append(f"{len(over.text)} characters told for {over.sent_s:.1f} s heard")
-    told = [outcome.caller_text, *(r.text or "" for r in (over, outcome.answer) if r)]
+    # The answer may well say again what was cut out of the reply before it.
+    reply = over or outcome.answer
+    told = [outcome.caller_text, (reply and reply.text) or ""]
     words = " ".join(word for text in told for word in words_of(text))
     for text in outcome.turn.expect.history:
         if " ".join(words_of(text)) not in words and not outcome.skipped:

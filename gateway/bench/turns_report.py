@@ -180,6 +180,7 @@ def _row(call: PlayedCall, outcome: Outcome, pace: SpeakingRate) -> Report:
         "said": outcome.turn.said,
         "understood": outcome.caller_text,
         "answer": outcome.answer.text if outcome.answer else None,
+        "answer_s": outcome.answer and round(outcome.answer.sent_s, 2),
         "spoken_over": outcome.over.text if outcome.over else None,
         "speech_start_s": round(outcome.speech_start_s, 3),
         "speech_end_s": round(outcome.speech_end_s, 3),

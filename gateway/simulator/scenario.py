@@ -208,7 +208,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         burst_ms: audio is collected and sent this much at a time.
-        gap_ms, every_ms: nothing is sent for ``gap_ms`` every ``every_ms``; it is lost.
+        gap_ms, every_ms: nothing is sent for ``gap_ms`` every ``every_ms``; it is lost. With both
+            the same, the client is muted.
         drift_percent: the caller's clock runs fast (or slow, below 0).
     """
 
@@ -220,8 +221,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 <= self.burst_ms <= 2000:
             raise ValueError(f"expected 'burst_ms' from 0 to 2000, got {self.burst_ms}")
-        if not 0 <= self.gap_ms < self.every_ms:
-            raise ValueError("expected 'gap_ms' from 0 to less than 'every_ms'")
+        if not 0 <= self.gap_ms <= self.every_ms:
+            raise ValueError(f"expected 'gap_ms' from 0 to 'every_ms', got {self.gap_ms}")
         if not -5 <= self.drift_percent <= 5:
             raise ValueError(f"expected 'drift_percent' from -5 to 5, got {self.drift_percent}")
 
