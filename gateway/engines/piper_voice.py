@@ -21,6 +21,7 @@ from gateway.audio.pcm import SAMPLE_RATE, Samples
 from gateway.audio.resample import resample
 from gateway.engines.base import Speech
 from gateway.engines.piper_durations import declare_durations
+from gateway.engines.piper_matching import Spoken
 from gateway.engines.piper_shape import (
     active_rms,
     gain_to,
@@ -29,12 +30,7 @@ from gateway.engines.piper_shape import (
     to_int16,
 )
 from gateway.engines.piper_text import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, Piece
-from gateway.engines.piper_words import (
-    Spoken,
-    spoken_words,
-    words_by_letters,
-    words_by_phonemes,
-)
+from gateway.engines.piper_words import spoken_words, words_by_letters, words_by_phonemes
 from gateway.errors import ModelError, SynthesisError
 
 logger = logging.getLogger(__name__)
@@ -125,13 +121,13 @@ class Voice:
             audio = self._at_gateway_rate(chunk)
             words = self._timed_words(chunk)
             start, end = sounding_part(audio)
-            for word in words:
+            for word in words or ():
                 first, last = (
                     offset + min(max(at * SAMPLE_RATE // chunk.sample_rate, start), end) - start
                     for at in (word.start, word.end)
                 )
                 spoken.append(replace(word, start=first, end=last))
-            timed = timed and bool(words)
+            timed = timed and words is not None
             speech.append(shape_piece(audio, pause_s))
             offset += len(speech[-1])
         samples = np.concatenate(speech)
@@ -139,15 +135,15 @@ class Voice:
             return Speech(samples, words_by_phonemes(piece.text, spoken))
         return Speech(samples, words_by_letters(piece.text, samples))
 
-    def _timed_words(self, chunk: AudioChunk) -> list[Spoken]:
-        """Spoken words at the voice's rate; none when its model does not tell their lengths."""
+    def _timed_words(self, chunk: AudioChunk) -> list[Spoken] | None:
+        """Spoken words at the voice's rate; None when its model does not tell their lengths."""
         lengths = chunk.phoneme_id_samples
         if lengths is None or lengths.shape != (len(chunk.phoneme_ids),):
-            return []
+            return None
         # A wrong hop length in the configuration would put every word at a wrong place.
         stray = abs(int(lengths.sum()) - chunk.audio_float_array.size)
         if stray > max(0.05 * chunk.audio_float_array.size, 0.05 * chunk.sample_rate):
-            return []
+            return None
         return spoken_words(chunk.phoneme_ids, lengths, self._piper.config.phoneme_id_map)
 
     def _at_gateway_rate(self, chunk: AudioChunk) -> Samples:

@@ -11,8 +11,9 @@ from gateway.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from gateway.conversation.playout import PlayoutLedger
 from gateway.engines.base import Speech
 from gateway.engines.piper_durations import declare_durations
+from gateway.engines.piper_matching import Spoken
 from gateway.engines.piper_shape import SOUND
-from gateway.engines.piper_words import Spoken, words_by_letters, words_by_phonemes
+from gateway.engines.piper_words import words_by_letters, words_by_phonemes
 from tests.engines.test_piper import TEXTS, VOICES, speak_words
 
 SENTENCES = [
