@@ -18,7 +18,7 @@ from gateway.simulator.caller_voice import CallerVoices
 from gateway.simulator.client import dial
 from gateway.simulator.network import NetworkPath
 from gateway.simulator.scenario import Call, Turn
-from gateway.simulator.scenario_caller import ScenarioCaller
+from gateway.simulator.scenario_caller import CallerPatience, ScenarioCaller
 from gateway.simulator.scenario_file import Scenario, ScenarioError
 from gateway.simulator.utterance import Utterance, render
 
@@ -85,6 +85,7 @@ class TurnsBenchmark:
         calls: how many at the same time.
         log: the gateway's records, if it is our own.
         on_call: told about each call as it ends.
+        patience: how long the callers wait.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class TurnsBenchmark:
         calls: int,
         log: RecordLog | None = None,
         on_call: Callable[[PlayedCall], None] = lambda call: None,
+        patience: CallerPatience | None = None,
     ) -> None:
         self._url = url
         self._places = asyncio.Semaphore(calls)
         self._log = log
         self._on_call = on_call
+        self._patience = patience
         self._numbers = count(1)
 
     async def run(self, prepared: Sequence[PreparedCall], runs: int = 1) -> list[PlayedCall]:
@@ -126,6 +129,7 @@ class TurnsBenchmark:
                 prepared.utterances,
                 CallerLine(scenario.call, scenario.folder),
                 greetings.get(scenario.call.hint),
+                self._patience,
             )
             call_id = f"bench-{next(self._numbers)}"
             path = NetworkPath(scenario.call.network)

@@ -1,0 +1,86 @@
+"""The benchmark itself: which calls are placed, over a real socket, and what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from websockets.asyncio.server import serve
+
+from gateway.bench.cli import app
+from gateway.bench.played_call import PlayedCall
+from gateway.bench.turns import PreparedCall, RecordLog, TurnsBenchmark, longest, select
+from gateway.bench.turns_report import turns_report
+from gateway.simulator.scenario import Call, Turn
+from gateway.simulator.scenario_caller import CallerPatience
+from gateway.simulator.scenario_file import Scenario, ScenarioError
+from tests.bench.test_turns_report import RECORD
+from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
+from tests.simulator.scripted import spoken
+
+HASTY = CallerPatience(greeting=0.04, answer=2.0, reply=2.0, untold=0.3, last=0.02)
+
+
+def scenario(name: str, turns: int = 1) -> Scenario:
+    return Scenario(Call(name=name, language="en", turn=(Turn(say="Hi."),) * turns), Path())
+
+
+def prepared(name: str, turns: int = 1) -> PreparedCall:
+    call = scenario(name, turns)
+    return PreparedCall(call, [spoken(turn) for turn in call.call.turn])
+
+
+def test_calls_are_chosen_by_name_and_number() -> None:
+    calls = [scenario(name) for name in ("en-pause", "en-noise", "ru-pause")]
+    assert [s.name for s in select(calls, None, 2)] == ["en-pause", "en-noise"]
+    assert [s.name for s in select(calls, "pause", None)] == ["en-pause", "ru-pause"]
+    assert [s.name for s in select(calls, "en-*", 1)] == ["en-pause"]
+    with pytest.raises(ScenarioError, match="got 'fr-'"):
+        select(calls, "fr-", None)
+
+
+def test_the_longest_call_is_placed_first() -> None:
+    calls = [prepared("short"), prepared("long", 3)]
+    assert [call.scenario.name for call in longest(calls)] == ["long", "short"]
+
+
+def test_records_are_kept_by_call() -> None:
+    log = RecordLog()
+    log.add(RECORD)
+    assert log.of_call("x") == [RECORD] and log.of_call("y") == []
+
+
+def test_calls_are_placed_over_a_real_socket() -> None:
+    replies = [transcript("caller", "hi", "bench-1"), audio_out("bench-1"), audio_out("bench-1")]
+    seen: list[PlayedCall] = []
+
+    async def run() -> list[PlayedCall]:
+        async with serve(FakeGateway(replies).handle, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            return await TurnsBenchmark(url, 1, None, seen.append, HASTY).run([prepared("x")])
+
+    played = asyncio.run(run())
+    report = turns_report(played)
+    assert seen == played and played[0].caller.failure is None
+    assert report["turns"] == report["voice_to_voice_ms"]["n"] == 1
+    assert report["wer"] == {"en": 0.0}
+
+
+def test_a_set_can_be_played_virtually_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "set.toml").write_text(
+        '[[call]]\nname = "x"\nlanguage = "en"\nturn = [{ say = "Where are you located?" }]\n'
+    )
+    figures = tmp_path / "turns.json"
+    options = ["turns", "--virtual", "--scenarios", str(tmp_path), "--json", str(figures)]
+    result = CliRunner().invoke(app, options, catch_exceptions=False)
+    assert result.exit_code == 0 and "voice to voice" in result.output
+    report = json.loads(figures.read_text(encoding="utf-8"))
+    assert report["turns"] == 1 and report["missed_turns"] == 0
+    assert report["machine"]["physical_cores"] >= 1
+    assert report["rows"][0]["said"] == "Where are you located?"
