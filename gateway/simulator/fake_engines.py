@@ -71,14 +71,16 @@ class KnowingTranscriber:
 
 @dataclass(slots=True)
 class FixedChat:
-    """Answers every prompt with the fixed reply of the language of its last words."""
+    """Answers with the fixed reply of the language that the caller last spoke more than a word of."""
 
     times: EngineTimes
     replies: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REPLIES))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         """The reply, word by word."""
-        reply = self.replies[script_of(request.messages[-1].content)]
+        said = [message.content for message in request.messages if message.role == "user"]
+        sentence = next((text for text in reversed(said) if len(text.split()) > 1), "".join(said))
+        reply = self.replies[script_of(sentence)]
         await asyncio.sleep(self.times.chat)
         for word in reply.split():
             await asyncio.sleep(self.times.word)
