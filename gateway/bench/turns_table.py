@@ -27,6 +27,19 @@ _COUNTS = (
 )
 
 
+_TAG_HEADINGS = {
+    "turns": "n",
+    "p50": "p50",
+    "p95": "p95",
+    "false_cutoffs": "cut off",
+    "missed_turns": "missed",
+    "missed_barge_ins": "unheeded",
+    "false_interruptions": "stopped",
+    "false_turns": "unasked",
+    "skipped": "skipped",
+}
+
+
 def print_call(console: Console, call: PlayedCall) -> None:
     """One line as a call ends."""
     if call.run == 0:
@@ -83,18 +96,17 @@ def _counts(report: Report) -> Table:
         table.add_row(f"word error rate, {language}", f"{wer:.1%}")
     for name, value in report["speculation"].items():
         table.add_row(f"speculation {name}", _cell(value))
-    table.add_row("speculation used", _cell(report["speculation_used_rate"]))
+    table.add_row("share of answers prepared ahead", _cell(report["speculation_used_rate"]))
     return table
 
 
 def _tags(by_tag: Report) -> Table:
     table = Table(title="by kind of turn")
     table.add_column("tag")
-    headings = list(next(iter(by_tag.values()), {}))
-    for heading in headings:
-        table.add_column(heading.replace("_", " "), justify="right")
+    for heading in _TAG_HEADINGS.values():
+        table.add_column(heading, justify="right")
     for tag, values in by_tag.items():
-        table.add_row(tag, *(_cell(values[heading]) for heading in headings))
+        table.add_row(tag, *(_cell(values[key]) for key in _TAG_HEADINGS))
     return table
 
 

@@ -71,7 +71,7 @@ class KnowingTranscriber:
 
 @dataclass(slots=True)
 class FixedChat:
-    """Answers with the fixed reply of the language that the caller last spoke more than a word of."""
+    """Answers with the fixed reply of the language of the caller's last sentence."""
 
     times: EngineTimes
     replies: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REPLIES))
