@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: voice-gateway bench turns."""
+"""The command line of the benchmarks: voice-gateway bench turns, and those of speed_cli."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from gateway.bench.speed_cli import register
 
 if TYPE_CHECKING:
     from gateway.bench.turns import PreparedCall
@@ -75,12 +77,13 @@ def turns(
 
     `voice-gateway bench turns --url ws://10.0.0.5:8765/ --scenarios my-callers/ --json turns.json`
     """
+    from gateway.bench.surroundings import quiet_settings
     from gateway.bench.turns import prepare, select
     from gateway.bench.turns_table import print_report
     from gateway.simulator.caller_voice import CallerVoices, cache_folder
     from gateway.simulator.scenario_file import load_scenarios
 
-    settings = _settings()
+    settings = quiet_settings()
     chosen = select(load_scenarios(scenarios), pattern, limit)
     console = Console()
     with console.status("speaking the callers' words"):
@@ -142,14 +145,4 @@ async def _turns(
     return {**describe_machine(), "models": describe_models(own), **report}
 
 
-def _settings() -> Settings:
-    """The settings; only warnings are logged unless they say otherwise."""
-    from gateway.logs import configure_logging
-    from gateway.settings import load_settings
-
-    settings = load_settings()
-    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
-    configure_logging(
-        level, settings.log_format, secrets=[settings.openai_api_key.get_secret_value()]
-    )
-    return settings
+register(app)

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gateway.logs import configure_logging
 from gateway.machine import physical_cores, usable_cpus
-from gateway.settings import Settings
+from gateway.settings import Settings, load_settings
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -47,3 +48,16 @@ def _cpu_name() -> str:
     except OSError:
         found = None
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def quiet_settings() -> Settings:
+    """The configured settings, with the log set up: only warnings unless they say otherwise.
+
+    Raises:
+        ConfigError: one line for each variable that is wrong.
+    """
+    settings = load_settings()
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    secrets = [settings.openai_api_key.get_secret_value()]
+    configure_logging(level, settings.log_format, secrets=secrets)
+    return settings

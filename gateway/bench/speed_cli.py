@@ -1,0 +1,150 @@
+"""The commands of the speed benchmarks: stt, llm, tts, load, idle, compare."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+_Json = Annotated[Path | None, typer.Option("--json", help="Write all figures.", metavar="FILE")]
+_Runs = Annotated[int, typer.Option(min=1, max=1000, help="How often to repeat each figure.")]
+
+
+def stt(
+    runs: _Runs = 5,
+    utterance_s: Annotated[
+        float, typer.Option("--seconds", min=0.5, max=29, help="Length of an utterance.")
+    ] = 3.0,
+    save_json: _Json = None,
+) -> None:
+    """Measure speech recognition alone, beside WhisperModel.transcribe of the library.
+
+    Example: `STT_MODEL=models/bench/whisper-base voice-gateway bench stt`
+    """
+    from gateway.bench.stt import bench_stt
+
+    _measure("bench stt", lambda settings: bench_stt(settings, runs, utterance_s), save_json)
+
+
+def llm(runs: _Runs = 5, save_json: _Json = None) -> None:
+    """Measure the chat model alone, beside Llama.create_chat_completion of the library.
+
+    Example: `LLM_MODEL=models/bench/llama-0.5b-q4_0.gguf voice-gateway bench llm`
+    """
+    from gateway.bench.llm import bench_llm
+
+    _measure("bench llm", lambda settings: bench_llm(settings, runs), save_json)
+
+
+def tts(runs: _Runs = 10, save_json: _Json = None) -> None:
+    """Measure speech synthesis alone, beside PiperVoice.synthesize of the library."""
+    from gateway.bench.tts import bench_tts
+
+    _measure("bench tts", lambda settings: bench_tts(settings, runs), save_json)
+
+
+def load(
+    calls: Annotated[int, typer.Option(min=1, max=2000, help="Callers at the same time.")] = 8,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, max=600, help="How long, once all callers are there.")
+    ] = 1.0,
+    limit: Annotated[
+        bool, typer.Option("--find-limit", help="Search the largest number, from --calls up.")
+    ] = False,
+    p95_ms: Annotated[
+        float, typer.Option("--p95", help="Bound of --find-limit on voice-to-voice latency, ms.")
+    ] = 1500.0,
+    save_json: _Json = None,
+) -> None:
+    """Let simulated callers hold conversations with a gateway in a process of its own.
+
+    Reports the time from the end of each caller's speech to the answer's first audio, gaps in
+    replies, refused and failed calls, and CPU, memory and event-loop lag of the gateway alone. The
+    callers run on the same machine and take their share of it.
+
+    Example: `voice-gateway bench load --calls 4 --minutes 1 --find-limit --p95 1500`
+    """
+    from gateway.bench.load import bench_load, find_limit, scripts
+    from gateway.bench.served import ServedGateway
+
+    console = Console()
+
+    async def run(settings: Settings) -> dict[str, Any]:
+        conversations = scripts(settings)
+
+        async def measure(number: int) -> dict[str, Any]:
+            async with ServedGateway(number) as gateway:
+                return await bench_load(gateway, conversations, number, minutes)
+
+        if not limit:
+            return await measure(calls)
+        steps: list[dict[str, Any]] = []
+
+        def show(step: dict[str, Any]) -> None:
+            steps.append(step)
+            latency = step["voice_to_voice_ms"]
+            console.print(
+                f"{step['calls']} calls: p50 {latency['p50']} ms, p95 {latency['p95']} ms,"
+                f" {step['underruns']} underruns, {step['errors']} errors",
+                highlight=False,
+            )
+
+        best = await find_limit(measure, calls, p95_ms, show)
+        return {"limit": best["calls"] if best else 0, **(best or {}), "steps": steps}
+
+    _measure("bench load", run, save_json)
+
+
+def idle(
+    calls: Annotated[int, typer.Option(min=1, max=5000, help="Listening calls.")] = 100,
+    runs: _Runs = 3,
+    window_s: Annotated[
+        float, typer.Option("--seconds", min=1, max=600, help="Length of each measurement.")
+    ] = 10.0,
+    save_json: _Json = None,
+) -> None:
+    """Measure what calls cost in which the caller is silent: CPU and memory per call."""
+    from gateway.bench.idle import bench_idle
+    from gateway.bench.served import ServedGateway
+
+    async def run(settings: Settings) -> dict[str, Any]:
+        async with ServedGateway(calls + 1) as gateway:
+            return await bench_idle(gateway, calls, runs, window_s)
+
+    _measure("bench idle", run, save_json)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Report written with --json.", metavar="A.json")],
+    second: Annotated[Path, typer.Argument(help="Another one.", metavar="B.json")],
+) -> None:
+    """Show by how much the second report's figures differ from the first's."""
+    from gateway.bench.compare import compare as compare_reports
+    from gateway.bench.compare import print_comparison
+
+    rows = compare_reports(first, second)
+    print_comparison(Console(), rows, first.stem, second.stem)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those of ``bench``."""
+    for command in (stt, llm, tts, load, idle, compare):
+        app.command()(command)
+
+
+def _measure(title: str, run: Callable[[Settings], Any], file: Path | None) -> None:
+    """Run a benchmark with the configured settings; print and write what it found."""
+    from gateway.bench.report import in_surroundings, publish
+    from gateway.bench.surroundings import quiet_settings
+    from gateway.loading import engine_threads
+
+    settings = quiet_settings()
+    report = asyncio.run(run(settings))
+    publish(Console(), title, in_surroundings(settings, engine_threads(settings), report), file)
