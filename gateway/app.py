@@ -6,20 +6,29 @@ import asyncio
 import logging
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Protocol, Self, TypeVar, cast
 
-from gateway.audio.vad import WebRtcVad
+from gateway.audio.vad import ConfirmedVad, WebRtcVad
 from gateway.calls.base import CallTransport, RunningCall
 from gateway.calls.records import TurnRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.session import CallServices, CallSession
-from gateway.conversation.policy import BargeInPolicy, EndpointPolicy, Phrases, Policy
+from gateway.conversation.policy import (
+    BargeInPolicy,
+    EndpointPolicy,
+    PatiencePolicy,
+    Phrases,
+    Policy,
+)
+from gateway.conversation.segmenter import VoiceDetector
+from gateway.engines.silero import SileroModel, SileroVad
 from gateway.errors import ConfigError, GatewayError
 from gateway.loading import load_chat, load_transcriber, load_voices
 from gateway.protocols.native import NativeProtocol
-from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
+from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
@@ -57,7 +66,10 @@ class Gateway:
         self._on_turn = on_turn or (lambda record: None)
         self._profile = served_profile(settings)
         self._readiness = Readiness("stt", "llm", "tts", "calls")
+        self._silero = SileroModel()
         self._services: CallServices | None = None
+        self.counters: Counter[str] = Counter()
+        """Totals of all calls: speculation started, used, wasted; replies resumed."""
         self._loading: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
         self._server = WebSocketServer(
@@ -133,8 +145,9 @@ class Gateway:
             chat=chat,
             synthesizer=synthesizer,
             system_prompt=prompt,
-            policy=self._policy(),
-            voice_detector=WebRtcVad,
+            policy=conversation_policy(self._settings, self._profile),
+            voice_detector=self._voice_detector,
+            counters=self.counters,
             max_tokens=self._settings.llm_max_tokens,
             temperature=self._settings.llm_temperature,
             on_turn=self._on_turn,
@@ -154,21 +167,37 @@ class Gateway:
         lead_s = self._settings.playout_lead_ms / 1000
         return NativeProtocol(self._settings.languages, lead_s)
 
+    def _voice_detector(self) -> VoiceDetector:
+        return ConfirmedVad(WebRtcVad(), SileroVad(self._silero))
+
     def _new_call(self, call_id: str, transport: CallTransport) -> RunningCall:
         assert self._services is not None, "no call is admitted before the models are ready"
         return CallSession(call_id, transport, self._services)
 
-    def _policy(self) -> Policy:
-        settings = self._settings
-        phrases = {
-            code: Phrases(facts.greeting, facts.apology) for code, facts in self._profile.items()
-        }
-        return Policy(
-            default_language=settings.gateway_default_language,
-            phrases=phrases,
-            endpoint=EndpointPolicy(settings.turn_pause_ms, settings.turn_end_ms),
-            barge_in=BargeInPolicy(settings.turn_barge_in_ms),
-        )
+
+def conversation_policy(settings: Settings, profile: Profile) -> Policy:
+    """Every threshold and fixed phrase of a call, from the settings and the business profile."""
+    return Policy(
+        default_language=settings.gateway_default_language,
+        phrases={code: Phrases(**phrases) for code, phrases in phrases_of(profile).items()},
+        endpoint=EndpointPolicy(
+            pause_ms=settings.turn_pause_ms,
+            complete_ms=settings.turn_complete_ms,
+            unsure_ms=settings.turn_unsure_ms,
+            dictation_ms=settings.turn_dictation_ms,
+            incomplete_ms=settings.turn_incomplete_ms,
+            ceiling_ms=settings.turn_ceiling_ms,
+        ),
+        barge_in=BargeInPolicy(
+            pause_ms=settings.barge_in_pause_ms, judge_ms=settings.barge_in_judge_ms
+        ),
+        patience=PatiencePolicy(
+            idle_ms=round(settings.idle_caller_s * 1000),
+            idle_prompts=settings.idle_prompts,
+            acknowledge_ms=settings.acknowledge_after_ms,
+            max_call_ms=round(settings.max_call_s * 1000),
+        ),
+    )
 
 
 def served_profile(settings: Settings) -> Profile:

@@ -72,9 +72,18 @@ class Settings(BaseSettings):
 
     business_profile: Path | None = None
 
-    turn_pause_ms: int = Field(default=200, ge=40, le=2000)
-    turn_end_ms: int = Field(default=450, ge=100, le=5000)
-    turn_barge_in_ms: int = Field(default=250, ge=40, le=2000)
+    turn_pause_ms: int = Field(default=160, ge=40, le=2000)
+    turn_complete_ms: int = Field(default=320, ge=100, le=5000)
+    turn_unsure_ms: int = Field(default=650, ge=100, le=5000)
+    turn_dictation_ms: int = Field(default=1000, ge=100, le=5000)
+    turn_incomplete_ms: int = Field(default=1200, ge=100, le=5000)
+    turn_ceiling_ms: int = Field(default=2000, ge=100, le=10_000)
+    barge_in_pause_ms: int = Field(default=80, ge=40, le=2000)
+    barge_in_judge_ms: int = Field(default=700, ge=100, le=5000)
+    idle_caller_s: float = Field(default=10.0, ge=0, le=3600)
+    idle_prompts: int = Field(default=2, ge=0, le=10)
+    acknowledge_after_ms: int = Field(default=1500, ge=0, le=60_000)
+    max_call_s: float = Field(default=3600.0, ge=0, le=86_400)
     playout_lead_ms: int = Field(default=100, ge=20, le=200)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -156,7 +165,7 @@ class Settings(BaseSettings):
             raise ValueError("expected the path of an existing TOML file, or nothing")
         return value.expanduser() if value is not None else None
 
-    @field_validator("turn_end_ms")
+    @field_validator("turn_complete_ms")
     @classmethod
     def _after_the_pause(cls, value: int, info: ValidationInfo) -> int:
         pause = info.data.get("turn_pause_ms", 0)

@@ -71,7 +71,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
         "GATEWAY_LANGUAGES": "en,fr",
         "STT_DEVICE": "tpu",
         "TURN_PAUSE_MS": "300",
-        "TURN_END_MS": "250",
+        "TURN_COMPLETE_MS": "250",
         "PLAYOUT_LEAD_MS": "500",
         "BUSINESS_PROFILE": "/no/such.toml",
         "LOG_LEVEL": "loud",
@@ -84,7 +84,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
         "GATEWAY_LANGUAGES='en,fr': expected different codes out of en,ar,ru, separated by commas",
         "STT_DEVICE='tpu': expected 'auto', 'cpu' or 'cuda'",
         "BUSINESS_PROFILE='/no/such.toml': expected the path of an existing TOML file, or nothing",
-        "TURN_END_MS='250': expected at least TURN_PAUSE_MS (300)",
+        "TURN_COMPLETE_MS='250': expected at least TURN_PAUSE_MS (300)",
         "PLAYOUT_LEAD_MS='500': expected less than or equal to 200",
         "LOG_LEVEL='LOUD': expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
     ]

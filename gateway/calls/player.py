@@ -7,6 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
+
 from gateway.audio.pcm import Samples, samples_of, seconds
 from gateway.calls.base import CallTransport
 from gateway.conversation.events import CoreEvent, PlayoutStarted, SpeechSent
@@ -15,6 +17,9 @@ log = logging.getLogger(__name__)
 
 CHUNK_S = 0.04
 """Audio per message: short enough to stop soon, long enough to be cheap."""
+
+_FADE_S = 0.02
+"""Length of the fade at a pause: short enough to be silent soon, long enough not to click."""
 
 _TICK_S = 0.001
 """Not worth sleeping for."""
@@ -47,7 +52,9 @@ class Player:
         self._pending_samples = 0
         self._generation = 0
         self._held = True
+        self._paused = False
         self._started = False
+        self._gap_expected = False
         self._complete = True
         self._plays_until = 0.0
         self._wake = asyncio.Event()
@@ -59,7 +66,7 @@ class Player:
         """A new reply takes over; what is left of an older one is dropped."""
         self.clear()
         self._generation, self._held = generation, hold
-        self._started = self._complete = False
+        self._started = self._complete = self._gap_expected = False
 
     def release(self, generation: int) -> None:
         """Let a held reply be heard."""
@@ -70,10 +77,44 @@ class Player:
     def clear(self) -> None:
         """Drop everything that was not sent, and what may still come of that reply."""
         self._generation = 0
+        self._paused = False
         self._pending.clear()
         self._pending_samples = 0
         self._complete = True
         self._room.set()
+
+    def pause(self, generation: int) -> None:
+        """Fall silent: what follows is faded out and kept."""
+        if generation != self._generation or self._paused:
+            return
+        self._paused = True
+        if self._started and self._pending:
+            fade = self._pending[0][: samples_of(_FADE_S)]
+            self._transport.send_audio(_faded(fade, 1.0, 0.0))
+            now = self._clock()
+            self._plays_until = max(self._plays_until, now) + seconds(len(fade))
+
+    def resume(self, generation: int) -> None:
+        """Go on from the sample at which ``pause`` began to fade."""
+        if generation == self._generation and self._paused:
+            self._paused = False
+            self._gap_expected = True
+            if self._pending:
+                first = self._pending[0]
+                edge = samples_of(_FADE_S)
+                faded = _faded(first[:edge], 0.0, 1.0)
+                self._pending[0] = np.concatenate((faded, first[edge:]))
+            self._wake.set()
+
+    def interlude(self, generation: int, samples: Samples) -> bool:
+        """Play something short before the reply; False when the reply is already there."""
+        if generation != self._generation or self._started or self._pending:
+            return False
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        self._gap_expected = True
+        self._wake.set()
+        return True
 
     async def enqueue(self, generation: int, samples: Samples) -> None:
         """Add speech (int16, 16 kHz); waits while far ahead of playout."""
@@ -93,7 +134,7 @@ class Player:
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            if self._held or not self._pending:
+            if self._held or self._paused or not self._pending:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
@@ -108,12 +149,13 @@ class Player:
         if not self._started:
             self._started = True
             self._feed(PlayoutStarted(self._generation))
-        elif self._plays_until < now:
+        elif self._plays_until < now and not self._gap_expected:
             self.underruns += 1
             log.info("playout underrun: speech came %.0f ms late", (now - self._plays_until) * 1000)
+        self._gap_expected = self._gap_expected and not self._pending
         self._transport.send_audio(samples)
         self._plays_until = max(self._plays_until, now) + seconds(len(samples))
-        self._feed(SpeechSent(self._generation, len(samples)))
+        self._feed(SpeechSent(self._generation, len(samples), samples))
 
     def _take(self) -> Samples:
         piece = self._pending.popleft()
@@ -124,3 +166,10 @@ class Player:
         self._pending_samples -= len(piece)
         self._room.set()
         return piece
+
+
+def _faded(samples: Samples, start: float, end: float) -> Samples:
+    """Samples with their level going from one factor to another."""
+    ramp = np.linspace(start, end, len(samples))
+    faded: Samples = (samples * ramp).astype(np.int16)
+    return faded

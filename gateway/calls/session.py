@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import assert_never
 
+import numpy as np
+
+from gateway.audio.pcm import Samples
 from gateway.calls.base import CallTransport
 from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch, TurnRecord
 from gateway.calls.reply import ReplyTask, chat_messages
 from gateway.conversation.commands import (
+    Acknowledge,
     CancelReply,
     Command,
     CommitTurn,
+    HangUp,
     NotifyError,
     NotifyTranscript,
+    PauseReply,
     ReleaseReply,
+    ResumeReply,
     StartReply,
     Transcribe,
     Utterance,
@@ -28,12 +37,13 @@ from gateway.conversation.conversation import Conversation
 from gateway.conversation.events import (
     CoreEvent,
     PlayoutStarted,
+    SpeechQueued,
     TranscriptFailed,
     TranscriptReady,
 )
+from gateway.conversation.phase import Phase
 from gateway.conversation.policy import Policy
 from gateway.conversation.segmenter import VoiceDetector
-from gateway.conversation.turns import Phase
 from gateway.engines.base import (
     ChatModel,
     ChatRequest,
@@ -42,7 +52,7 @@ from gateway.engines.base import (
     Transcriber,
     TranscribeRequest,
 )
-from gateway.errors import TranscriptionError
+from gateway.errors import SynthesisError, TranscriptionError
 from gateway.events import AudioReceived, CallEnded, EdgeEvent
 
 log = logging.getLogger(__name__)
@@ -59,6 +69,7 @@ class CallServices:
         system_prompt: first message of every chat prompt.
         voice_detector: makes the voice detector of one call.
         on_turn: told about every finished exchange.
+        counters: ``speculation_started``, ``_used``, ``_wasted`` and ``replies_resumed``.
         clock: monotonic seconds.
     """
 
@@ -71,6 +82,7 @@ class CallServices:
     max_tokens: int
     temperature: float
     on_turn: Callable[[TurnRecord], None] = lambda record: None
+    counters: Counter[str] = field(default_factory=Counter)
     clock: Callable[[], float] = time.monotonic
 
 
@@ -98,6 +110,7 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         """What the timer is armed for."""
+        self._speculating = False
         self._draining = False
         self._dropped = 0
 
@@ -190,6 +203,7 @@ class CallSession:
                 self._start_reply(command, now)
             case ReleaseReply(generation):
                 self._stopwatch.released(generation, now)
+                self._end_speculation("used")
                 self._player.release(generation)
                 self._services.chat.promote(self._call_id)
                 if self._reply is not None:
@@ -197,9 +211,19 @@ class CallSession:
             case CancelReply():
                 # Silence first: stopping the sound is what the caller notices.
                 self._player.clear()
+                self._end_speculation("wasted")
                 self._stop_reply()
+            case PauseReply(generation):
+                self._player.pause(generation)
+            case ResumeReply(generation):
+                self._services.counters["replies_resumed"] += 1
+                self._player.resume(generation)
+            case Acknowledge():
+                self._spawn(self._acknowledge(command), f"acknowledge {command.generation}")
             case CommitTurn(turn, text):
                 self._stopwatch.turn_committed(turn, text)
+            case HangUp(reason):
+                log.info("hanging up: %s", reason)
             case NotifyTranscript():
                 self._notify(command)
             case NotifyError(code, message):
@@ -235,6 +259,9 @@ class CallSession:
         if not command.hold:
             self._stopwatch.released(command.generation, now)
         self._stop_reply()
+        if command.hold:
+            self._speculating = True
+            self._services.counters["speculation_started"] += 1
         self._player.open(command.generation, hold=command.hold)
         self._reply = ReplyTask(
             command,
@@ -247,6 +274,23 @@ class CallSession:
             clock=self._clock,
         )
         self._reply_task = self._spawn(self._reply.run(), f"reply {command.generation}")
+
+    def _end_speculation(self, outcome: str) -> None:
+        if self._speculating:
+            self._speculating = False
+            self._services.counters[f"speculation_{outcome}"] += 1
+
+    async def _acknowledge(self, command: Acknowledge) -> None:
+        pieces: list[Samples] = []
+        try:
+            speech = self._services.synthesizer.stream(command.text, command.language)
+            async with aclosing(speech):
+                pieces = [piece.samples async for piece in speech]
+        except SynthesisError as error:
+            log.warning("acknowledgement failed: %s", error)
+        if pieces and self._player.interlude(command.generation, np.concatenate(pieces)):
+            length = sum(len(piece) for piece in pieces)
+            self._feed(SpeechQueued(command.generation, (), length))
 
     def _stop_reply(self) -> None:
         if self._reply_task is not None:

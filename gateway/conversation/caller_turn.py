@@ -48,6 +48,15 @@ class CallerTurn:
         """Length of the part that is still growing."""
         return seconds(self._parts[-1].length) * 1000
 
+    def recent(self, ms: float) -> Samples:
+        """The last audio of the open part, at most ``ms`` of it."""
+        return self._parts[-1].samples()[-samples_of(ms / 1000) :]
+
+    def keep_last(self, ms: float) -> None:
+        """Forget the open part's audio but for its end."""
+        kept = self.recent(ms).copy()
+        self._parts[-1].pieces, self._parts[-1].length = [kept], len(kept)
+
     def request(self) -> tuple[int, Samples]:
         """The open part's audio under a new revision; its earlier results are void."""
         part = self._parts[-1]

@@ -81,6 +81,36 @@ class CancelReply:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseReply:
+    """Fall silent with a short fade, but keep what was not sent."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReply:
+    """Go on from the very sample at which the reply fell silent."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Say something short before the reply, unless the reply is already there."""
+
+    generation: int
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call from our side; everything to be heard has been heard."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommitTurn:
     """The caller's turn is over and accepted; replaces an earlier commit of the same turn."""
 
@@ -119,6 +149,10 @@ Command: TypeAlias = (
     | StartReply
     | ReleaseReply
     | CancelReply
+    | PauseReply
+    | ResumeReply
+    | Acknowledge
+    | HangUp
     | CommitTurn
     | NotifyTranscript
     | NotifyError

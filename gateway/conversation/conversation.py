@@ -27,9 +27,10 @@ from gateway.conversation.events import (
     TranscriptFailed,
     TranscriptReady,
 )
+from gateway.conversation.phase import Phase
 from gateway.conversation.policy import Policy
 from gateway.conversation.segmenter import Segmenter, VoiceDetector
-from gateway.conversation.turns import Phase, TurnMachine
+from gateway.conversation.turns import TurnMachine
 from gateway.events import (
     AudioReceived,
     CallEnded,
@@ -68,7 +69,8 @@ class Conversation:
     @property
     def live_generation(self) -> int | None:
         """The reply that is being prepared or played."""
-        return self._machine.live_generation
+        live = self._machine.replies.live
+        return live.generation if live else None
 
     def commands(self) -> list[Command]:
         """Everything ordered since the last call, in order."""
@@ -83,21 +85,21 @@ class Conversation:
             case AudioReceived(samples):
                 self._hear(samples, now)
             case SpeechSent():
-                machine.speech_sent(event, now)
+                machine.replies.sent(event, now)
             case SpeechQueued():
-                machine.speech_queued(event)
+                machine.replies.queued(event)
             case TranscriptReady():
-                machine.transcript_ready(event)
+                machine.transcript_ready(event, now)
             case TranscriptFailed():
-                machine.transcript_failed(event)
+                machine.transcript_failed(event, now)
             case PlayoutStarted():
-                machine.playout_started(event)
+                machine.playout_started(event, now)
             case ReplyEnded():
                 machine.reply_ended(event, now)
             case ReplyFailed():
                 machine.reply_failed(event, now)
             case CallStarted(language):
-                machine.start(language)
+                machine.start(language, now)
             case TextReceived(text):
                 machine.text_received(text, now)
             case ReplyRequested():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gateway.audio.pcm import Samples
 from gateway.events import EdgeEvent
 
 
@@ -66,10 +67,14 @@ class PlayoutStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSent:
-    """Samples of a reply left for the far side, which plays them as they arrive."""
+    """Samples of a reply left for the far side, which plays them as they arrive.
+
+    ``audio`` is what they sounded like (int16, 16 kHz), to recognise its echo; None if unknown.
+    """
 
     generation: int
     samples: int
+    audio: Samples | None = field(default=None, compare=False)
 
 
 CoreEvent: TypeAlias = (

@@ -36,6 +36,12 @@ class History:
         if text:
             self._entries.append(_Entry("assistant", text, 0))
 
+    @property
+    def last_reply(self) -> str:
+        """What was last heard of the assistant."""
+        said = (entry.text for entry in reversed(self._entries) if entry.speaker == "assistant")
+        return next(said, "")
+
     def utterances(self, caller_now: str = "") -> tuple[Utterance, ...]:
         """Everything said, then ``caller_now``; neighbours of one speaker are joined.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class SpeechPolicy:
             when nobody speaks. Longer than the gaps of a jittery network.
     """
 
-    start_ms: int = 60
+    start_ms: int = 40
     start_window_ms: int = 120
     pre_roll_ms: int = 240
     max_part_ms: int = 25_000
@@ -33,13 +34,28 @@ class SpeechPolicy:
 class EndpointPolicy:
     """When the caller's turn is over.
 
+    People answer each other after about 200 ms (Stivers et al. 2009); pauses inside a turn are as
+    long, so what was said decides.
+
     Attributes:
         pause_ms: silence that starts recognition and the speculative reply.
-        end_ms: silence that ends the turn.
+        complete_ms: silence that ends a turn which sounds complete.
+        unsure_ms: the same if that cannot be told.
+        dictation_ms: the same inside a dictation (a number, a name, an address).
+        incomplete_ms: the same after an unfinished sentence.
+        ceiling_ms: no turn waits longer.
+        cut_off_ms: more patience with a caller who was cut off, each time, up to three times.
+        reopen_ms: speech this soon after the reply began to play means that the caller was cut off.
     """
 
-    pause_ms: int = 200
-    end_ms: int = 450
+    pause_ms: int = 160
+    complete_ms: int = 320
+    unsure_ms: int = 650
+    dictation_ms: int = 1000
+    incomplete_ms: int = 1200
+    ceiling_ms: int = 2000
+    cut_off_ms: int = 120
+    reopen_ms: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +63,59 @@ class BargeInPolicy:
     """When speech over the assistant stops it.
 
     Attributes:
-        speech_ms: uninterrupted speech that counts as an interruption; shorter is a cough.
+        pause_ms: speech over the assistant that pauses it; what was said decides how it goes on.
+        judge_ms: speech that goes on this long is judged before it pauses.
+        undecided_ms: no verdict after this much speech: the caller has the floor.
+        echo_window_ms: stretch of sound that is compared with our own voice.
     """
 
-    speech_ms: int = 250
+    pause_ms: int = 80
+    judge_ms: int = 700
+    undecided_ms: int = 1800
+    echo_window_ms: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class PatiencePolicy:
+    """Silences and limits that make the assistant speak of its own accord; 0 turns one off.
+
+    Attributes:
+        idle_ms: silence of both sides after which the caller is asked whether they are there.
+        idle_prompts: how often, before the assistant says goodbye and hangs up.
+        acknowledge_ms: wait for a reply after which the caller is asked to hold on, once per turn.
+        max_call_ms: longest call.
+        warning_ms: warning before the end of the longest call.
+    """
+
+    idle_ms: int = 10_000
+    idle_prompts: int = 2
+    acknowledge_ms: int = 1500
+    max_call_ms: int = 3_600_000
+    warning_ms: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """What the assistant says without asking the chat model, in one language.
+    """What the assistant says without asking the chat model, in one language; empty says nothing.
 
     Attributes:
-        greeting: first words of a call; empty for none.
-        apology: said when an engine failed.
+        greeting: first words of a call.
+        apology: an engine failed.
+        still_there: the caller has been silent.
+        goodbye: before the assistant hangs up.
+        acknowledgement: a reply takes long.
+        ending_soon: the call is about to reach its longest duration.
     """
 
-    greeting: str
-    apology: str
+    greeting: str = ""
+    apology: str = ""
+    still_there: str = ""
+    goodbye: str = ""
+    acknowledgement: str = ""
+    ending_soon: str = ""
+
+
+PhraseName = Literal["greeting", "apology", "still_there", "goodbye", "ending_soon"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +132,8 @@ class Policy:
     speech: SpeechPolicy = field(default_factory=SpeechPolicy)
     endpoint: EndpointPolicy = field(default_factory=EndpointPolicy)
     barge_in: BargeInPolicy = field(default_factory=BargeInPolicy)
+    patience: PatiencePolicy = field(default_factory=PatiencePolicy)
+
+    def phrases_in(self, language: str) -> Phrases:
+        """The fixed phrases of a language, or those of the default one."""
+        return self.phrases.get(language) or self.phrases[self.default_language]

@@ -41,6 +41,8 @@ class Segmenter:
         """Length of the current stretch of speech, up to its last voiced frame."""
         self.silence_ms = 0
         """Silence since the last voiced frame."""
+        self.paused_ms = 0
+        """Silence before the current stretch of speech."""
 
     def push(self, frame: Samples) -> Change | None:
         """Take the next frame (320 samples of int16, 16 kHz)."""
@@ -51,6 +53,7 @@ class Segmenter:
             return self._go_on(voiced)
         if voiced and sum(self._window) >= self._start_frames:
             self.speaking = True
+            self.paused_ms = max(0, self.silence_ms - len(self._window) * FRAME_MS)
             self.speech_ms = sum(self._window) * FRAME_MS
             self.silence_ms = 0
             return Change.STARTED
@@ -71,5 +74,6 @@ class Segmenter:
         return Change.PAUSED
 
     def recent(self) -> Samples:
-        """The last frames, this one included: pre-roll and the start itself."""
-        return np.concatenate(self._recent)
+        """Pre-roll and the onset itself, this frame included; nothing of the speech before it."""
+        since_pause = (self.paused_ms + self.speech_ms) // FRAME_MS
+        return np.concatenate(list(self._recent)[-max(1, since_pause) :])

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
+from gateway.audio.echo import EchoDetector
 from gateway.audio.pcm import Samples
 from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.commands import (
     Command,
-    CommitTurn,
+    HangUp,
     NotifyError,
     NotifyTranscript,
-    Prompt,
-    Script,
-    Transcribe,
 )
+from gateway.conversation.endpointing import Endpointing
 from gateway.conversation.events import (
     PlayoutStarted,
     ReplyEnded,
     ReplyFailed,
-    SpeechQueued,
-    SpeechSent,
     TranscriptFailed,
     TranscriptReady,
 )
 from gateway.conversation.history import History
+from gateway.conversation.interruption import interrupts
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.policy import Phrases, Policy
+from gateway.conversation.lexicon import words_of
+from gateway.conversation.overlap import Overlap
+from gateway.conversation.patience import Patience, Reminder
+from gateway.conversation.phase import Phase
+from gateway.conversation.policy import PhraseName, Policy
+from gateway.conversation.recognition import Recognition
 from gateway.conversation.replies import Replies
 from gateway.conversation.segmenter import Change, Segmenter
-
-
-class Phase(Enum):
-    """Where a conversation stands; docs/architecture.md §6 has the table of transitions."""
-
-    LISTENING = auto()
-    USER_SPEAKING = auto()
-    ENDPOINTING = auto()
-    THINKING = auto()
-    SPEAKING = auto()
-    ENDED = auto()
 
 
 class TurnMachine:
@@ -54,42 +44,50 @@ class TurnMachine:
         self._segmenter = segmenter
         self._language = LanguageTracker(policy.default_language)
         self._history = History()
+        self._echo = EchoDetector()
         self._commands: list[Command] = []
-        self._replies = Replies(self._commands, self._history)
+        self.replies = Replies(self._commands, self._history, self._language, self._echo, policy)
+        self._recognition = Recognition(self._commands, self._language)
+        self._endpointing = Endpointing(policy.endpoint)
+        self._patience = Patience(policy.patience)
         self._turn: CallerTurn | None = None
-        self._overlap: CallerTurn | None = None
-        """Speech over the assistant that may become the next turn."""
+        self._overlap: Overlap | None = None
         self._turns = 0
         self.phase = Phase.LISTENING
 
     def commands(self) -> list[Command]:
         """Everything ordered since the last call, in order."""
-        commands = self._commands.copy()
-        self._commands.clear()
-        return commands
-
-    @property
-    def live_generation(self) -> int | None:
-        """The reply that is being prepared or played."""
-        return self._replies.live.generation if self._replies.live else None
+        ordered, self._commands[:] = self._commands[:], []
+        return ordered
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` wants to be called next."""
-        return self._replies.live.ledger.plays_until if self._replies.live else None
+        if self.phase is Phase.ENDED:
+            return None
+        deadlines = [
+            self.replies.plays_until,
+            self.replies.acknowledge_at(self._policy.patience.acknowledge_ms),
+            self._patience.next_deadline(listening=self.phase is Phase.LISTENING),
+        ]
+        return min((at for at in deadlines if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """The last sample of a reply may have been played."""
-        ends = self.next_deadline()
+        """The last sample of a reply may have been played, or somebody was silent for long."""
+        ends = self.replies.plays_until
         if ends is not None and ends <= now:
             self._playout_done(now)
+        late = self.replies.acknowledge_at(self._policy.patience.acknowledge_ms)
+        if late is not None and late <= now:
+            self.replies.acknowledge()
+        if reminder := self._patience.due(now, listening=self.phase is Phase.LISTENING):
+            self._remind(reminder, now)
 
-    # ------------------------------------------------------------------ the call
-
-    def start(self, language: str | None) -> None:
+    def start(self, language: str | None, now: float) -> None:
         """The call begins: greet the caller."""
         self._language.pin(language)
-        if self.phase is Phase.LISTENING and (greeting := self._phrases().greeting):
-            self._reply_now(Script(greeting))
+        self._patience.call_started(now)
+        self._patience.fell_quiet(now)
+        self._say("greeting", now)
 
     def set_language(self, language: str | None) -> None:
         """Pin another language from now on, or None to follow the caller."""
@@ -98,11 +96,29 @@ class TurnMachine:
     def end(self, now: float) -> None:
         """The call is over; nothing may happen after this."""
         self._leave_turn()
-        self._replies.cancel(now)
+        self.replies.cancel(now)
         self._overlap = None
         self.phase = Phase.ENDED
 
-    # ------------------------------------------------------------------ the caller's voice
+    def _remind(self, reminder: Reminder, now: float) -> None:
+        if reminder is Reminder.TIME_IS_UP:  # the one that interrupts whoever speaks
+            self._leave_turn()
+            self.replies.cancel(now)
+            self._overlap = None
+        self._say(reminder.phrase, now, hang_up=reminder.hang_up)
+
+    def _say(self, phrase: PhraseName, now: float, *, hang_up: str = "") -> None:
+        """Say a fixed phrase if the profile has it."""
+        if self.replies.say(phrase, hang_up):
+            self.phase = Phase.THINKING
+        elif hang_up:
+            self._hang_up(hang_up)
+        else:
+            self._patience.fell_quiet(now)
+
+    def _hang_up(self, reason: str) -> None:
+        self._commands.append(HangUp(reason))
+        self.phase = Phase.ENDED
 
     def hear(self, frame: Samples, at: float) -> None:
         """The next frame of the caller's line, spoken at call time ``at``."""
@@ -124,22 +140,30 @@ class TurnMachine:
                 self._take_floor(self._new_turn())
             case Phase.ENDPOINTING | Phase.THINKING:
                 self._reopen_turn(at)
-            case Phase.SPEAKING:
-                self._overlap = self._new_turn()
-            case Phase.USER_SPEAKING | Phase.ENDED:
-                pass
+            case Phase.SPEAKING if self._overlap is None:
+                window_ms = self._policy.barge_in.echo_window_ms
+                self._overlap = Overlap(self._new_turn(), self._echo, window_ms)
+            case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
+                self._overlap.speech_began()
 
     def _speech_paused(self, at: float) -> None:
         match self.phase:
             case Phase.USER_SPEAKING:
                 assert self._turn is not None
-                self._turn.speech_ended_at = at - self._segmenter.silence_ms / 1000
-                self._transcribe(self._turn, *self._turn.request())
-                self.phase = Phase.ENDPOINTING
+                self._pause_turn(self._turn, at)
             case Phase.SPEAKING:
-                self._overlap = None  # too short to interrupt: a cough
-            case _:
-                pass
+                self._overlap_paused(at)
+            case Phase.INTERRUPTED:
+                assert self._overlap is not None
+                self._recognise(self._overlap.turn, at)
+
+    def _pause_turn(self, turn: CallerTurn, at: float) -> None:
+        if self._echo.is_echo(turn.recent(1000), at):
+            self._turn = None  # the end of our own reply, come back late
+            self.phase = Phase.LISTENING
+            return
+        self._recognise(turn, at)
+        self.phase = Phase.ENDPOINTING
 
     def _went_on(self, at: float) -> None:
         """Speech or silence lasted one frame longer."""
@@ -147,13 +171,9 @@ class TurnMachine:
             case Phase.USER_SPEAKING:
                 self._cut_monologue(at)
             case Phase.ENDPOINTING:
-                self._end_turn_if_over()
-            case Phase.SPEAKING if self._overlap is not None:
-                if self._segmenter.speech_ms >= self._policy.barge_in.speech_ms:
-                    self._replies.cancel(at)
-                    self._take_floor(self._overlap)
-            case _:
-                pass
+                self._end_turn_if_over(at)
+            case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap and self._segmenter.speaking:
+                self._overlap_went_on(self._overlap, at)
 
     def _new_turn(self) -> CallerTurn:
         return CallerTurn(self._turns + 1, self._segmenter.recent())
@@ -165,10 +185,14 @@ class TurnMachine:
 
     def _reopen_turn(self, at: float) -> None:
         """The caller goes on before anything was heard: it is still the same turn."""
-        self._replies.cancel(at)
+        self.replies.cancel(at)
         if self._turn is None:  # the reply was a greeting or an apology: nothing to go on with
             self._take_floor(self._new_turn())
             return
+        if self.phase is Phase.THINKING:
+            self._endpointing.cut_off()
+        else:
+            self._endpointing.went_on(self._segmenter.paused_ms)
         self._history.take_back(self._turn.number)
         self._turn.settle(self._policy.speech.settle_ms, self._segmenter.recent())
         self.phase = Phase.USER_SPEAKING
@@ -176,73 +200,121 @@ class TurnMachine:
     def _cut_monologue(self, at: float) -> None:
         assert self._turn is not None
         if self._turn.open_ms >= self._policy.speech.max_part_ms:
-            self._turn.speech_ended_at = at
-            self._transcribe(self._turn, *self._turn.request())
+            self._recognise(self._turn, at)
             self._turn.cut()
 
     def _leave_turn(self) -> None:
         """Nothing more will be added to the turn; if it was committed, its words stand."""
         if self.phase is Phase.THINKING:
-            self._replies.tell_caller_text()
+            self.replies.tell_caller_text()
         self._turn = None
 
-    # ------------------------------------------------------------------ the end of a turn
+    def _overlap_went_on(self, overlap: Overlap, at: float) -> None:
+        speech_ms, policy = self._segmenter.speech_ms, self._policy.barge_in
+        if self.phase is Phase.SPEAKING:
+            if not overlap.dismissed and overlap.is_voice(speech_ms, policy.pause_ms, at):
+                self.replies.pause()
+                self.phase = Phase.INTERRUPTED
+        elif speech_ms >= policy.undecided_ms:
+            self._interrupt(overlap, at)
+        elif speech_ms >= policy.judge_ms and not overlap.judged_ms:
+            overlap.judged_ms = speech_ms
+            self._recognise(overlap.turn, at)
 
-    def transcript_ready(self, event: TranscriptReady) -> None:
-        """A result for the open turn, or one that came too late."""
+    def _overlap_paused(self, at: float) -> None:
+        """Speech over the assistant ended without having stopped it."""
+        overlap = self._overlap
+        went_on = overlap is not None and self._segmenter.speech_ms > overlap.judged_ms
+        if overlap is not None and overlap.dismissed and went_on:
+            self._recognise(overlap.turn, at)  # the verdict is about its beginning only
+        else:
+            self._overlap = None  # too short, an echo, or judged already
+
+    def _judge_overlap(self, overlap: Overlap, now: float) -> None:
+        reply = self.replies.live
+        text = overlap.turn.text
+        if reply is None or text is None:
+            return
+        if interrupts(text, self._language.current, reply.ledger.speaking(now)):
+            self._interrupt(overlap, now)
+            return
+        if self.phase is Phase.INTERRUPTED:
+            self.replies.resume()
+            self.phase = Phase.SPEAKING
+        overlap.dismissed = True
+        self._overlap = overlap if self._segmenter.speaking else None
+
+    def _interrupt(self, overlap: Overlap, now: float) -> None:
+        """The caller means it: their words are the next turn, from the first one on."""
+        reply = self.replies.live
+        if reply is not None and reply.turn and reply.started_at is not None:
+            self._endpointing.interrupted_after((now - reply.started_at) * 1000)
+        self.replies.cancel(now)
+        self._give_floor(overlap, now)
+
+    def _give_floor(self, overlap: Overlap, now: float) -> None:
+        self._take_floor(overlap.turn)
+        if not self._segmenter.speaking:
+            self.phase = Phase.ENDPOINTING
+            self._answer_ahead(now)
+
+    def transcript_ready(self, event: TranscriptReady, now: float) -> None:
+        """A result for the open turn or for speech over the assistant, or one too late."""
+        turn = self._recognised_turn()
+        if not self._recognition.accepted(turn, event):
+            return
+        if self._overlap is not None:
+            self._judge_overlap(self._overlap, now)
+            return
+        if words := words_of(event.text):
+            self._language.heard(event.language, event.language_probability, len(words))
+        if self.phase is Phase.ENDPOINTING:
+            self._answer_ahead(now)
+
+    def transcript_failed(self, event: TranscriptFailed, now: float) -> None:
+        """Recognition failed: it is tried once more, then the caller is asked to repeat."""
+        if not self._recognition.given_up(self._recognised_turn(), event):
+            return
+        if self._overlap is not None:
+            self._judge_overlap(self._overlap, now)
+        elif self.phase is Phase.ENDPOINTING:
+            self._turn = None
+            self.phase = Phase.LISTENING
+            self._say("apology", now)
+
+    def _recognised_turn(self) -> CallerTurn | None:
+        return self._turn or (self._overlap.turn if self._overlap else None)
+
+    def _answer_ahead(self, now: float) -> None:
+        """The turn has paused; once its words are known, prepare the reply to them."""
         turn = self._turn
-        if turn is None or turn.number != event.turn:
-            return
-        if not turn.accept(event.revision, event.text):
-            return
-        if event.text:
-            self._language.heard(event.language, event.language_probability)
-        if self.phase is not Phase.ENDPOINTING or turn.text is None:
+        if turn is None or turn.text is None:
             return
         if turn.text:
-            self._speculate(turn, turn.text)
-            self._end_turn_if_over()
+            self._patience.caller_spoke()
+            self.replies.speculate(turn, turn.text)
+            self._end_turn_if_over(now)
         else:
             self._turn = None
             self.phase = Phase.LISTENING
 
-    def transcript_failed(self, event: TranscriptFailed) -> None:
-        """Recognition failed: try once more, then apologise."""
-        turn = self._turn
-        if turn is None or turn.number != event.turn or not turn.waits_for(event.revision):
-            return
-        if (again := turn.retry(event.revision)) is not None:
-            self._transcribe(turn, *again)
-            return
-        self._commands.append(NotifyError("asr_unavailable", event.reason))
-        if self.phase is Phase.ENDPOINTING:
-            self._turn = None
-            self._reply_now(Script(self._phrases().apology))
-        else:  # the caller is still speaking: this part is lost, the rest is not
-            turn.accept(event.revision, "")
-
-    def _end_turn_if_over(self) -> None:
+    def _end_turn_if_over(self, now: float) -> None:
         turn = self._turn
         if turn is None or not turn.text:
             return
-        if self._segmenter.silence_ms < self._policy.endpoint.end_ms:
+        wait_ms = self._endpointing.wait_ms(
+            turn.text, self._language.current, self._history.last_reply
+        )
+        if self._segmenter.silence_ms < wait_ms:
             return
-        if self._replies.live is None:  # the speculative reply failed: this one counts
-            self._speculate(turn, turn.text)
-        self._commit(turn.number, turn.text)
-        self._replies.release()
+        if self.replies.live is None:  # the speculative reply failed: this one counts
+            self.replies.speculate(turn, turn.text)
+        self.replies.commit(turn.number, turn.text)
+        self.replies.release(now)
         self.phase = Phase.THINKING
 
-    def _commit(self, turn: int, text: str) -> None:
-        self._history.caller_said(turn, text)
-        self._commands.append(CommitTurn(turn, text, self._language.current))
-
-    def _transcribe(self, turn: CallerTurn, revision: int, samples: Samples) -> None:
-        self._commands.append(
-            Transcribe(turn.number, revision, samples, self._language.pinned, turn.speech_ended_at)
-        )
-
-    # ------------------------------------------------------------------ turns without speech
+    def _recognise(self, turn: CallerTurn, at: float) -> None:
+        self._recognition.order(turn, at - self._segmenter.silence_ms / 1000)
 
     def text_received(self, text: str, now: float) -> None:
         """The caller typed a turn. Speech in progress keeps the floor and is answered with it."""
@@ -250,49 +322,29 @@ class TurnMachine:
             return
         if self.phase not in (Phase.USER_SPEAKING, Phase.ENDPOINTING):
             self._leave_turn()
-        speaking = self._turn or self._overlap
-        self._replies.cancel(now)
+        self._patience.caller_spoke()
+        speaking = self._recognised_turn()
+        self.replies.cancel(now)
         self._turns = (speaking.number if speaking else self._turns) + 1
-        self._commit(self._turns, text)
+        self.replies.commit(self._turns, text)
         self._commands.append(NotifyTranscript("caller", text, self._turns))
-        if speaking is None:
-            self._reply_now(Prompt(self._history.utterances()))
-        elif self.phase is not Phase.ENDPOINTING:
-            self._take_floor(speaking)
-        elif speaking.text:
-            self._speculate(speaking, speaking.text)
+        if self._overlap is not None:
+            self._give_floor(self._overlap, now)
+        elif speaking is None:
+            self.replies.answer()
+            self.phase = Phase.THINKING
+        elif self.phase is Phase.ENDPOINTING and speaking.text:
+            self.replies.speculate(speaking, speaking.text)
 
     def reply_requested(self) -> None:
         """The far side wants the assistant to speak; ignored while somebody has the floor."""
         if self.phase is Phase.LISTENING:
-            self._reply_now(Prompt(self._history.utterances()))
-
-    # ------------------------------------------------------------------ the reply
-
-    def _phrases(self) -> Phrases:
-        phrases = self._policy.phrases
-        return phrases.get(self._language.current) or phrases[self._policy.default_language]
-
-    def _speculate(self, turn: CallerTurn, text: str) -> None:
-        """Prepare the reply before it is known that the turn is over."""
-        prompt = Prompt(self._history.utterances(text))
-        answers = (turn.number, turn.revision)
-        self._replies.start(
-            prompt, self._language.current, hold=True, answers=answers, caller_text=text
-        )
-
-    def _reply_now(self, source: Prompt | Script) -> None:
-        self._replies.start(source, self._language.current, hold=False)
-        self.phase = Phase.THINKING
-
-    def speech_queued(self, event: SpeechQueued) -> None:
-        """A piece of the reply has been synthesised."""
-        if reply := self._replies.matching(event.generation):
-            reply.ledger.queued(event.words, event.samples)
+            self.replies.answer()
+            self.phase = Phase.THINKING
 
     def reply_ended(self, event: ReplyEnded, now: float) -> None:
         """All of the reply has been synthesised."""
-        reply = self._replies.matching(event.generation)
+        reply = self.replies.matching(event.generation)
         if reply is None:
             return
         if reply.ledger.empty:
@@ -301,40 +353,47 @@ class TurnMachine:
         reply.ledger.complete = True
         self.handle_timer(now)
 
-    def playout_started(self, event: PlayoutStarted) -> None:
+    def playout_started(self, event: PlayoutStarted, now: float) -> None:
         """The reply is about to be heard: from here on the caller's turn is closed."""
-        if self._replies.matching(event.generation) and self.phase is Phase.THINKING:
-            self._leave_turn()
-            self.phase = Phase.SPEAKING
-
-    def speech_sent(self, event: SpeechSent, now: float) -> None:
-        """Samples of the reply are on their way to the caller's ear."""
-        if reply := self._replies.matching(event.generation):
-            reply.ledger.sent(event.samples, now)
+        reply = self.replies.matching(event.generation)
+        if reply is None or self.phase is not Phase.THINKING:
+            return
+        reply.started_at = now
+        if reply.turn:
+            self._endpointing.turn_over()
+        self._leave_turn()
+        self.phase = Phase.SPEAKING
 
     def _playout_done(self, now: float) -> None:
-        self._replies.close(now, interrupted=False)
-        self._hand_over()
+        reply = self.replies.live
+        assert reply is not None
+        self.replies.close(now, interrupted=False)
+        self._hand_over(reply.hang_up, now)
 
     def reply_failed(self, event: ReplyFailed, now: float) -> None:
         """The reply broke off: apologise, unless it was only speculation or an apology itself."""
-        reply = self._replies.matching(event.generation)
+        reply = self.replies.matching(event.generation)
         if reply is None:
             return
         if self.phase is Phase.ENDPOINTING:
-            self._replies.drop()
+            self.replies.drop()
             return
         self._commands.append(NotifyError("llm_unavailable", event.reason))
         self._leave_turn()
-        self._replies.cancel(now)
+        self.replies.cancel(now)
         if reply.scripted or self._overlap is not None:
-            self._hand_over()
-        else:
-            self._reply_now(Script(self._phrases().apology))
-
-    def _hand_over(self) -> None:
-        """The assistant has finished: the floor is free, or the caller's who spoke meanwhile."""
-        if self._overlap is not None:
-            self._take_floor(self._overlap)
+            self._hand_over(reply.hang_up, now)
         else:
             self.phase = Phase.LISTENING
+            self._say("apology", now)
+
+    def _hand_over(self, hang_up: str, now: float) -> None:
+        """The assistant has finished: the floor is free, or the caller's who spoke meanwhile."""
+        overlap = self._overlap
+        if hang_up:
+            self._hang_up(hang_up)
+        elif overlap is not None:
+            self._give_floor(overlap, now)
+        else:
+            self.phase = Phase.LISTENING
+            self._patience.fell_quiet(now)

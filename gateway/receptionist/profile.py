@@ -22,18 +22,23 @@ class LanguageProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prices: service -> price.
         people: whom a caller can be connected to.
         greeting: first words of a call; empty for none.
-        apology: said when something failed.
+        apology, still_there, goodbye, acknowledgement, ending_soon: what the assistant says
+            without being asked (see ``Phrases``); None takes the default profile's words.
     """
 
     name: str
     open: str
     address: str
-    apology: str
     also: str = ""
     closed: list[str] = []
     prices: dict[str, str] = {}
     people: list[str] = []
     greeting: str = ""
+    apology: str | None = None
+    still_there: str | None = None
+    goodbye: str | None = None
+    acknowledgement: str | None = None
+    ending_soon: str | None = None
 
 
 Profile = dict[str, LanguageProfile]
@@ -63,3 +68,16 @@ def load_profile(path: Path = DEFAULT_PROFILE) -> Profile:
     if not profile:
         raise ConfigError(f"business profile {path}: expected at least one language table")
     return profile
+
+
+def phrases_of(profile: Profile) -> dict[str, dict[str, str]]:
+    """Per language, what the assistant says of its own accord, by the names of ``Phrases``."""
+    defaults = load_profile()
+    found: dict[str, dict[str, str]] = {}
+    for language, facts in profile.items():
+        found[language] = {"greeting": facts.greeting}
+        for name in ("apology", "still_there", "goodbye", "acknowledgement", "ending_soon"):
+            own = getattr(facts, name)
+            default = getattr(defaults[language], name) if language in defaults else None
+            found[language][name] = (own if own is not None else default) or ""
+    return found

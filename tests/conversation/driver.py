@@ -17,13 +17,21 @@ from gateway.conversation.events import (
     SpeechSent,
     TranscriptReady,
 )
-from gateway.conversation.policy import Phrases, Policy
+from gateway.conversation.policy import EndpointPolicy, Phrases, Policy
 from gateway.events import AudioReceived, CallStarted
 
 CommandT = TypeVar("CommandT")
 
-NO_GREETING = Policy("en", {"en": Phrases("", "Sorry.")})
-GREETING = Policy("en", {"en": Phrases("Hello.", "Sorry."), "ru": Phrases("Алло.", "Увы.")})
+# One silence for every kind of turn: tests of the machine do not depend on what was said.
+ANY_TURN = EndpointPolicy(
+    pause_ms=200, complete_ms=460, unsure_ms=460, dictation_ms=460, incomplete_ms=460
+)
+NO_GREETING = Policy("en", {"en": Phrases("", "Sorry.")}, endpoint=ANY_TURN)
+GREETING = Policy(
+    "en",
+    {"en": Phrases("Hello.", "Sorry."), "ru": Phrases("Алло.", "Увы.")},
+    endpoint=ANY_TURN,
+)
 
 
 def is_voiced(frame: Samples) -> bool:

@@ -9,7 +9,9 @@ from gateway.audio.pcm import FRAME_SAMPLES
 from gateway.conversation.commands import (
     CancelReply,
     Command,
+    PauseReply,
     ReleaseReply,
+    ResumeReply,
     Script,
     StartReply,
     Transcribe,
@@ -24,11 +26,11 @@ from gateway.conversation.events import (
     TranscriptFailed,
     TranscriptReady,
 )
-from gateway.conversation.turns import Phase
+from gateway.conversation.phase import Phase
 from gateway.events import CallEnded, OptionsChanged, ReplyRequested, TextReceived
 from tests.conversation.driver import GREETING, Driver
 
-BARGE_IN_MS = GREETING.barge_in.speech_ms
+BARGE_IN_MS = GREETING.barge_in.pause_ms
 
 small = st.integers(0, 4)
 texts = st.sampled_from(["", "yes", "what time do you open"])
@@ -63,6 +65,7 @@ class Rules:
         self.live: int | None = None
         self.newest = 0
         self.held = False
+        self.paused = False
 
     def check(self, commands: list[Command]) -> None:
         for command in commands:
@@ -70,9 +73,18 @@ class Rules:
                 case StartReply(generation, hold=hold):
                     assert generation == self.newest + 1, "generations grow by one"
                     self.live, self.newest, self.held = generation, generation, hold
+                    self.paused = False
                 case CancelReply(generation):
                     assert generation == self.live, "a cancel names the live reply"
                     self.live = None
+                case PauseReply(generation):
+                    assert generation == self.live, "only the live reply is paused"
+                    assert not self.held and not self.paused
+                    self.paused = True
+                case ResumeReply(generation):
+                    assert generation == self.live, "only the live reply is resumed"
+                    assert self.paused, "only a paused reply is resumed"
+                    self.paused = False
                 case ReleaseReply(generation):
                     assert generation == self.live, "only the live reply is released"
                     assert self.held, "only a held reply is released"
@@ -113,7 +125,7 @@ def test_any_call_keeps_the_rules_of_replies_and_timers(
         conversation = driver.conversation
         live = conversation.live_generation
         assert live in (None, rules.live), "the machine and its orders agree on the live reply"
-        if conversation.phase in (Phase.THINKING, Phase.SPEAKING):
+        if conversation.phase in (Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTED):
             assert live is not None, "somebody is about to speak"
         deadline = conversation.next_deadline()
         if deadline is not None and deadline <= driver.now:

@@ -10,8 +10,10 @@ from gateway.conversation.commands import (
     CommitTurn,
     NotifyError,
     NotifyTranscript,
+    PauseReply,
     Prompt,
     ReleaseReply,
+    ResumeReply,
     Script,
     StartReply,
     Transcribe,
@@ -27,8 +29,8 @@ from gateway.conversation.events import (
     TranscriptFailed,
     TranscriptReady,
 )
+from gateway.conversation.phase import Phase
 from gateway.conversation.policy import SpeechPolicy
-from gateway.conversation.turns import Phase
 from gateway.events import (
     AudioReceived,
     CallEnded,
@@ -140,7 +142,8 @@ def test_caller_who_goes_on_before_the_reply_is_heard_reopens_the_committed_turn
     driver.say(500)
     driver.silence(200)
     assert driver.transcript(QUESTION) == [StartReply(2, 1, 2, "en", prompt(QUESTION), hold=True)]
-    assert driver.silence(300) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
+    assert driver.silence(300) == [], "a caller who was cut off is given more time"
+    assert driver.silence(200) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
 
 
 def test_caller_transcript_is_told_once_when_the_reply_is_first_heard() -> None:
@@ -177,26 +180,105 @@ def test_second_turn_sees_what_was_said_and_heard_before() -> None:
     ]
 
 
-def test_cough_does_not_interrupt() -> None:
+def test_click_does_not_even_pause_the_reply() -> None:
     driver = speaking(Driver())
-    assert driver.say(160) + driver.silence(400) == []
+    assert driver.say(60) + driver.silence(400) == []
     assert driver.conversation.phase is Phase.SPEAKING
+
+
+@pytest.mark.parametrize("text", ["", "mm-hm", "Yeah, okay."])
+def test_cough_or_back_channel_pauses_the_reply_which_then_goes_on(text: str) -> None:
+    driver = speaking(Driver())
+    pause, transcribe = driver.say(300) + driver.silence(200)
+    assert pause == PauseReply(1)
+    assert isinstance(transcribe, Transcribe)
+    assert driver.transcript(text) == [ResumeReply(1)]
+    assert driver.conversation.phase is Phase.SPEAKING
+
+
+def test_yes_to_a_question_is_an_answer_not_a_back_channel() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.speak("Would you like to book an appointment now?", 2000)
+    driver.play(1000)
+    driver.say(300)
+    driver.silence(200)
+    assert CancelReply(1) in driver.transcript("Yes.")
 
 
 def test_barge_in_stops_the_reply_and_keeps_only_the_heard_words() -> None:
     driver = speaking(Driver())
-    cancelled = driver.say(260)
-    assert cancelled == [
-        CancelReply(1),
-        NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True),
-    ]
-    driver.say(400)
+    assert driver.say(100) == [PauseReply(1)]
+    assert driver.say(500) == []
     driver.silence(200)
     overlapped = driver.last(Transcribe)
     assert overlapped.turn == 2
-    assert np.count_nonzero(overlapped.samples) == 660 * 16
+    assert np.count_nonzero(overlapped.samples) == 600 * 16
     assert driver.transcript("Stop.") == [
-        StartReply(2, 2, 1, "en", prompt(QUESTION, "one two three four", "Stop."), hold=True)
+        CancelReply(1),
+        NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True),
+        StartReply(2, 2, 1, "en", prompt(QUESTION, "one two three four", "Stop."), hold=True),
+    ]
+    assert driver.silence(280) == [CommitTurn(2, "Stop.", "en"), ReleaseReply(2)]
+
+
+def test_long_interruption_is_judged_while_it_goes_on() -> None:
+    driver = speaking(Driver())
+    pause, transcribe = driver.say(800)
+    assert pause == PauseReply(1)
+    assert isinstance(transcribe, Transcribe)
+    assert CancelReply(1) in driver.transcript("I would rather come")
+    assert driver.conversation.phase is Phase.USER_SPEAKING
+    driver.say(400)
+    (again,) = driver.silence(200)
+    assert isinstance(again, Transcribe)
+    assert again.turn == 2
+    assert np.count_nonzero(again.samples) == 1200 * 16
+
+
+def test_interruption_without_a_verdict_takes_the_floor_in_the_end() -> None:
+    driver = speaking(Driver())
+    driver.say(1780)
+    assert driver.conversation.phase is Phase.INTERRUPTED
+    assert CancelReply(1) in driver.say(100)
+
+
+def test_noise_that_goes_on_after_its_verdict_does_not_pause_again() -> None:
+    driver = speaking(Driver())
+    driver.say(800)
+    assert driver.transcript("") == [ResumeReply(1)]
+    assert driver.say(300) == []
+    (again,) = driver.silence(200)
+    assert isinstance(again, Transcribe)
+    assert driver.transcript("") == []
+    assert driver.conversation.phase is Phase.SPEAKING
+
+
+def test_words_after_a_first_verdict_still_interrupt() -> None:
+    driver = speaking(Driver())
+    driver.say(800)
+    driver.transcript("Mm-hm.")
+    driver.say(300)
+    driver.silence(200)
+    assert CancelReply(1) in driver.transcript("Mm-hm, but what about Sunday?")
+
+
+def test_own_words_that_come_back_do_not_interrupt() -> None:
+    driver = speaking(Driver())
+    driver.say(500)
+    driver.silence(200)
+    assert driver.transcript("Three four five.") == [ResumeReply(1)]
+
+
+def test_failed_recognition_of_an_overlap_lets_the_reply_go_on() -> None:
+    driver = speaking(Driver())
+    driver.say(300)
+    driver.silence(200)
+    driver.receive(TranscriptFailed(2, 1, "boom"))
+    assert driver.receive(TranscriptFailed(2, 2, "boom")) == [
+        NotifyError("asr_unavailable", "boom"),
+        ResumeReply(1),
     ]
 
 
@@ -206,7 +288,10 @@ def test_utterance_that_begins_just_before_the_reply_ends_is_not_lost() -> None:
     generation = driver.last(StartReply).generation
     driver.receive(SpeechSent(generation, 1600))
     done = driver.say(240)
-    assert done == [NotifyTranscript("assistant", "one two three four five six seven eight", 1, 1)]
+    assert done == [
+        PauseReply(1),
+        NotifyTranscript("assistant", "one two three four five six seven eight", 1, 1),
+    ]
     assert driver.conversation.phase is Phase.USER_SPEAKING
     (transcribe,) = driver.say(300) + driver.silence(200)
     assert isinstance(transcribe, Transcribe)

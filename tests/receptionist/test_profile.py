@@ -28,7 +28,7 @@ def test_default_profile_gives_one_block_per_language_in_the_trained_form() -> N
 def test_greeting_and_apology_are_spoken_not_part_of_the_prompt() -> None:
     profile = load_profile()
     assert all(facts.greeting and facts.apology for facts in profile.values())
-    assert profile["en"].apology not in system_prompt(profile)
+    assert str(profile["en"].apology) not in system_prompt(profile)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""How long a silence ends the caller's turn: by what was said, what was asked, and by whom."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from gateway.conversation.lexicon import Lexicon, lexicon, words_of
+from gateway.conversation.policy import EndpointPolicy
+
+_FINAL = re.compile(r"[.!?؟…]\s*$")
+_QUESTION = re.compile(r"[?؟]\s*$")
+_PHONE_DIGITS = range(7, 16)
+"""Digits of a telephone number, with or without its country code (ITU-T E.164: at most 15)."""
+
+
+class Completeness(Enum):
+    """How a turn sounds so far."""
+
+    COMPLETE = "complete"
+    UNSURE = "unsure"
+    DICTATING = "dictating"
+    INCOMPLETE = "incomplete"
+
+
+def completeness(text: str, language: str, asked: str = "") -> Completeness:
+    """Judge a transcript.
+
+    Args:
+        asked: what the assistant said last; a question for a number or a name makes the answer a
+            dictation, which has pauses inside.
+    """
+    words, known = words_of(text), lexicon(language)
+    if not words:
+        return Completeness.UNSURE
+    digits = trailing_digits(words, known)
+    asks = bool(known.asks_dictation.intersection(words_of(asked))) and asked.rstrip().endswith(
+        ("?", "؟", ".")
+    )
+    if digits:
+        wants_number = asks or digits >= 3
+        if wants_number and digits not in _PHONE_DIGITS:
+            return Completeness.DICTATING
+        return Completeness.COMPLETE
+    if _QUESTION.search(text):
+        return Completeness.COMPLETE
+    if words[-1] in known.dangling and not (len(words) == 1 and words[0] in known.backchannels):
+        return Completeness.INCOMPLETE
+    if any(tuple(words[-len(phrase) :]) == phrase for phrase in known.openings):
+        return Completeness.INCOMPLETE
+    if asks and len(words) < 3:
+        return Completeness.DICTATING
+    return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
+
+
+def trailing_digits(words: list[str], known: Lexicon) -> int:
+    """How many digits the text ends in, spoken or written, in one run."""
+    count = 0
+    for word in reversed(words):
+        if word.isdecimal():
+            count += len(word)
+        elif word in known.digits:
+            count += 1
+        else:
+            break
+    return count
+
+
+class Endpointing:
+    """Learns from one caller: whoever was cut off is given more time, and less again later."""
+
+    def __init__(self, policy: EndpointPolicy) -> None:
+        self._policy = policy
+        self._patience_ms = 0.0
+        self._pause_ms = 0.0
+        """Running mean of this caller's pauses inside turns."""
+
+    def wait_ms(self, text: str, language: str, asked: str) -> float:
+        """Silence that ends the turn, in ms."""
+        policy = self._policy
+        match completeness(text, language, asked):
+            case Completeness.COMPLETE:
+                wait = float(policy.complete_ms)
+            case Completeness.UNSURE:
+                wait = max(policy.unsure_ms, 1.3 * self._pause_ms)
+            case Completeness.DICTATING:
+                wait = float(policy.dictation_ms)
+            case Completeness.INCOMPLETE:
+                wait = float(policy.incomplete_ms)
+        return min(wait + self._patience_ms, policy.ceiling_ms)
+
+    def went_on(self, pause_ms: float) -> None:
+        """The caller paused inside a turn for this long, and was not cut off."""
+        self._pause_ms += 0.3 * (pause_ms - self._pause_ms)
+
+    def cut_off(self) -> None:
+        """The caller spoke on just after the turn was taken to be over."""
+        step = self._policy.cut_off_ms
+        self._patience_ms = min(self._patience_ms + step, 3.0 * step)
+
+    def interrupted_after(self, ms: float) -> None:
+        """The caller interrupted the reply this long after its first sound."""
+        if ms < self._policy.reopen_ms:
+            self.cut_off()
+
+    def turn_over(self) -> None:
+        """A turn ended well: the caller needs a little less patience."""
+        self._patience_ms = max(0.0, self._patience_ms - 0.2 * self._policy.cut_off_ms)

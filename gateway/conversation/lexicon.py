@@ -1,0 +1,138 @@
+"""Words that tell how a sentence stands: unfinished, agreeing, stopping, dictating.
+
+Lists per language, lower case, without diacritics; extend them when callers surprise us.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+")
+
+
+def words_of(text: str) -> list[str]:
+    """Words and numbers of a text, lower case, without punctuation; ё is е."""
+    return _WORD.findall(text.lower().replace("ё", "е").replace("’", "'"))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.lower().split())
+
+
+def _phrases(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(words_of(line)) for line in text.split("|"))
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """One language's words.
+
+    Attributes:
+        dangling: a sentence that ends in one of these is not over.
+        openings: endings of a sentence that announces something still to come.
+        backchannels: said to show attention, not to take the floor.
+        stops: said to stop the assistant, whatever else is said.
+        digits: spoken digits and the words that group them.
+        asks_dictation: words of a question that is answered piece by piece (number, name, address).
+    """
+
+    dangling: frozenset[str]
+    openings: tuple[tuple[str, ...], ...]
+    backchannels: frozenset[str]
+    stops: tuple[tuple[str, ...], ...]
+    digits: frozenset[str]
+    asks_dictation: frozenset[str]
+
+
+LEXICONS = {
+    "en": Lexicon(
+        dangling=_words(
+            "a an the and or but so because if when while which who whose to for at on in of with"
+            " without about from by into until between than as like my your our his their its i we"
+            " they will would could can should may might must need want book cancel move um uh er"
+            " erm hmm well also maybe perhaps not very doctor mister mrs"
+        ),
+        openings=_phrases(
+            "my name is|my number is|my phone number is|number is|name is|it is|it's|i'd like"
+            "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
+            "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
+        ),
+        backchannels=_words(
+            "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
+            " sure aha oh ah i see good great fine cool"
+        ),
+        stops=_phrases(
+            "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
+            "|listen|sorry but|actually"
+        ),
+        digits=_words(
+            "zero oh o one two three four five six seven eight nine ten eleven twelve double triple"
+            " hundred thousand plus"
+        ),
+        asks_dictation=_words("number phone name spell email address code date birth"),
+    ),
+    "ru": Lexicon(
+        dangling=_words(
+            "и а но или что чтобы если когда потому поэтому как где куда который которая которое"
+            " в во на с со к ко у о об от до из за по под при для без через между после перед около"
+            " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
+            " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор"
+        ),
+        openings=_phrases(
+            "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
+            "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
+            "|я звоню по поводу|дело в том"
+        ),
+        backchannels=_words(
+            "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
+            " а-а мм хм ладно вот"
+        ),
+        stops=_phrases(
+            "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
+            "|извините|простите|послушайте|перебью|тихо|замолчите"
+        ),
+        digits=_words(
+            "ноль нуль один одна два две три четыре пять шесть семь восемь девять десять плюс"
+            " двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
+            " двести триста четыреста пятьсот шестьсот семьсот восемьсот девятьсот"
+        ),
+        asks_dictation=_words(
+            "номер телефон телефона имя зовут фамилия фамилию адрес почта почту код дата буквам"
+        ),
+    ),
+    "ar": Lexicon(
+        dangling=_words(
+            "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
+            " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
+            " امم عشان إلغاء دكتور الدكتور الدكتورة"
+        ),
+        openings=_phrases(
+            "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن|من فضلك"
+            "|أخبرهم|أبلغوا|أتصل بخصوص|هو"
+        ),
+        backchannels=_words(
+            "نعم اه آه أه ايه إيه ايوه أيوه طيب تمام حسنا أوكي اوكي ماشي مم همم امم صحيح أكيد مفهوم"
+            " فهمت جيد حاضر"
+        ),
+        stops=_phrases(
+            "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
+        ),
+        digits=_words(
+            "صفر واحد اثنان اثنين ثلاثة ثلاث أربعة اربعة أربع خمسة خمس ستة ست سبعة سبع ثمانية ثمان"
+            " تسعة تسع عشرة عشر زائد"
+        ),
+        asks_dictation=_words("رقم رقمك هاتف هاتفك اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"),
+    ),
+}
+
+
+def lexicon(language: str) -> Lexicon:
+    """The language's words; English for one we have none for."""
+    return LEXICONS.get(language, LEXICONS["en"])
+
+
+def contains(words: list[str], phrase: tuple[str, ...]) -> bool:
+    """Whether the words hold the phrase, in order and without gaps."""
+    width = len(phrase)
+    return any(tuple(words[i : i + width]) == phrase for i in range(len(words) - width + 1))

@@ -1,0 +1,49 @@
+"""Orders the recognition of the caller's speech, and tries once more when it fails."""
+
+from __future__ import annotations
+
+from gateway.audio.pcm import Samples
+from gateway.conversation.caller_turn import CallerTurn
+from gateway.conversation.commands import Command, NotifyError, Transcribe
+from gateway.conversation.events import TranscriptFailed, TranscriptReady
+from gateway.conversation.language import LanguageTracker
+
+
+class Recognition:
+    """Puts Transcribe commands into ``commands`` and matches their results to a turn."""
+
+    def __init__(self, commands: list[Command], language: LanguageTracker) -> None:
+        self._commands = commands
+        self._language = language
+
+    def order(self, turn: CallerTurn, speech_ended_at: float) -> None:
+        """Recognise what the open part of the turn holds by now."""
+        turn.speech_ended_at = speech_ended_at
+        self._transcribe(turn, *turn.request())
+
+    def accepted(self, turn: CallerTurn | None, event: TranscriptReady) -> bool:
+        """Whether a result is for this turn and still counts; the turn then has its text."""
+        return (
+            turn is not None
+            and turn.number == event.turn
+            and turn.accept(event.revision, event.text)
+        )
+
+    def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:
+        """Whether a failure is for this turn and was not its first: else it is tried again.
+
+        The part of the turn that is given up counts as empty.
+        """
+        if turn is None or turn.number != event.turn or not turn.waits_for(event.revision):
+            return False
+        if (again := turn.retry(event.revision)) is not None:
+            self._transcribe(turn, *again)
+            return False
+        self._commands.append(NotifyError("asr_unavailable", event.reason))
+        turn.accept(event.revision, "")
+        return True
+
+    def _transcribe(self, turn: CallerTurn, revision: int, samples: Samples) -> None:
+        self._commands.append(
+            Transcribe(turn.number, revision, samples, self._language.pinned, turn.speech_ended_at)
+        )
