@@ -92,24 +92,21 @@ def turns(
         report = _virtual_turns(settings, prepared)
     else:
         report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
-    print_report(console, report)
     if save_json is not None:
         save_json.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    print_report(console, report)
 
 
 def _virtual_turns(settings: Settings, prepared: list[PreparedCall]) -> Report:
-    from gateway.app import served_profile
+    from gateway.app import conversation_policy, served_profile
+    from gateway.loading import voice_detectors
     from gateway.bench.played_call import PlayedCall
     from gateway.bench.surroundings import describe_machine
     from gateway.bench.turns_report import turns_report
-    from gateway.conversation.policy import Phrases, Policy
     from gateway.simulator.virtual import VirtualGateway
 
-    phrases = {
-        code: Phrases(facts.greeting, facts.apology)
-        for code, facts in served_profile(settings).items()
-    }
-    gateway = VirtualGateway(Policy(settings.gateway_default_language, phrases))
+    policy = conversation_policy(settings, served_profile(settings))
+    gateway = VirtualGateway(policy, voice_detector=voice_detectors())
     results = [gateway.play(call.scenario, call.utterances) for call in prepared]
     played = [PlayedCall(result.caller, result.records) for result in results]
     return {**describe_machine(), "models": None, **turns_report(played)}

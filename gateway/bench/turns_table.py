@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -101,8 +102,8 @@ def _counts(report: Report) -> Table:
 
 
 def _tags(by_tag: Report) -> Table:
-    table = Table(title="by kind of turn")
-    table.add_column("tag")
+    table = Table(title="by kind of turn", box=box.SIMPLE, padding=0)
+    table.add_column("tag", no_wrap=True)
     for heading in _TAG_HEADINGS.values():
         table.add_column(heading, justify="right")
     for tag, values in by_tag.items():

@@ -38,7 +38,7 @@ class CallerPatience:
 
     greeting: float = 3.0
     answer: float = 6.0
-    reply: float = 60.0
+    reply: float = 30.0
     untold: float = 3.0
     last: float = 0.6
 
