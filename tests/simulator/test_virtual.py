@@ -1,0 +1,97 @@
+"""Calls in virtual time: always the same, and sane whatever the caller or the network does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.bench.turns_report import turns_report
+from gateway.simulator.virtual_time import run_virtually
+from tests.simulator.virtual_calls import play_text
+
+CALL = """
+[[call]]
+name = "x"
+language = "en"
+{options}
+turn = [
+    {{ say = "What are your opening hours?" }},
+    {{ say = "Where are you located?" }},
+    {{ say = "Thank you, goodbye." }},
+]
+"""
+
+
+@pytest.fixture(scope="session")
+def cache(request: pytest.FixtureRequest) -> Path:
+    """Spoken words, kept from one run of the tests to the next."""
+    kept = request.config.cache
+    assert kept is not None
+    return kept.mkdir("callers")
+
+
+def test_virtual_time_is_counted_not_waited_for() -> None:
+    async def sleep() -> float:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(asyncio.sleep(3600), asyncio.sleep(10))
+        return loop.time()
+
+    began = time.monotonic()
+    assert run_virtually(sleep()) == pytest.approx(3600)
+    assert time.monotonic() - began < 60
+
+
+def test_waiting_for_what_never_comes_is_an_error() -> None:
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="never happen"):
+        run_virtually(wait())
+
+
+def test_a_call_in_virtual_time_is_the_same_each_time(cache: Path) -> None:
+    first, second = (turns_report(play_text(CALL.format(options=""), cache)) for _ in range(2))
+    assert first["rows"] == second["rows"]
+    assert first["turns"] == first["voice_to_voice_ms"]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "burst_ms = 500",
+        "gap_ms = 300, every_ms = 3000",
+        "drift_percent = 1",
+        "drift_percent = -1",
+    ],
+)
+def test_every_turn_is_answered_over_a_bad_network(cache: Path, network: str) -> None:
+    report = turns_report(play_text(CALL.format(options=f"network = {{ {network} }}"), cache))
+    assert report["failed_calls"] == {}
+    assert report["missed_turns"] == 0
+
+
+def test_a_muted_client_is_greeted_and_never_understood(cache: Path) -> None:
+    muted = CALL.format(options="network = { gap_ms = 2000, every_ms = 2000 }")
+    (call,) = play_text(muted, cache)
+    assert [outcome.caller_text for outcome in call.caller.outcomes] == ["", "", ""]
+    assert call.caller.track.replies[0].text and call.caller.failure is None
+
+
+def test_a_caller_who_never_stops_is_answered_once_it_does(cache: Path) -> None:
+    sentence = '"I would like to book a filling on Friday and then a cleaning",'
+    text = f'[[call]]\nname = "x"\nlanguage = "en"\nturn = [{{ say = [{sentence * 20}] }}]'
+    (call,) = play_text(text, cache)
+    (outcome,) = call.caller.outcomes
+    assert outcome.speech_end_s - outcome.speech_start_s > 50
+    assert not outcome.missed and not outcome.cutoffs
+
+
+def test_a_caller_who_talks_over_everything_is_answered_every_time(cache: Path) -> None:
+    turn = '{ kind = "interruption", say = "Wait, where are you located?", over_ms = 300 },'
+    text = f'[[call]]\nname = "x"\nlanguage = "en"\nhint = "en"\nturn = [{turn * 6}]'
+    report = turns_report(play_text(text, cache))
+    assert report["failed_calls"] == {} and report["turns"] == 6
+    assert report["missed_turns"] == report["missed_barge_ins"] == 0
