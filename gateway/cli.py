@@ -73,8 +73,10 @@ def serve() -> None:
 
     Example: `GATEWAY_PORT=9000 LOG_FORMAT=json voice-gateway serve`
     """
+    from gateway.event_loop import run
+
     settings = _settings()
-    asyncio.run(_serve(settings))
+    run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:

@@ -6,8 +6,8 @@
 STT_MODEL=models/bench/whisper-base voice-gateway bench stt
 
 They take as long as trained models of the same size and format, need no download, and answer
-nonsense: a Whisper model always hears the same sentence, a llama model writes random words up to
-the longest reply that is asked for. Files appear in models/bench. Wants the `bench` extra, and the
+nonsense: a Whisper model always hears the same sentence, a llama model writes arbitrary words up
+to the longest reply that is asked for. Files appear in models/bench. Wants the `bench` extra, and the
 starter models for their tokenizers.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType, TokenType
 from tokenizers import Tokenizer
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -220,7 +221,7 @@ class LlamaMaker:
         writer.add_rope_freq_base(500_000.0)
         writer.add_vocab_size(shape.vocabulary)
         writer.add_file_type(self._file_type)
-        ends = self._add_tokenizer(writer)
+        words = self._add_tokenizer(writer)
         for name, rows, columns, kind in self._tensors():
             data = self._data(rows, columns, kind)
             writer.add_tensor_info(name, data.shape, data.dtype, data.nbytes, kind)
@@ -231,14 +232,14 @@ class LlamaMaker:
         for name, rows, columns, kind in self._tensors():
             data = self._data(rows, columns, kind)
             if name == output:
-                # The logit of an end token is 0, which is never the highest: replies run to
-                # the length that is asked for.
-                data[ends] = 0
+                # A logit of 0 is never the highest. Only whole words are written: no reply
+                # ends early, and its text gives the same tokens again in the next prompt.
+                data[~words] = 0
             writer.write_tensor_data(data)
         writer.close()
 
-    def _add_tokenizer(self, writer: GGUFWriter) -> list[int]:
-        """The starter's tokenizer, padded with words; returns the end tokens."""
+    def _add_tokenizer(self, writer: GGUFWriter) -> np.ndarray:
+        """The starter's tokenizer, padded; returns which tokens are whole words."""
         fields = GGUFReader(STARTER / "llm" / "model.gguf").fields
         starter = {name: field.contents() for name, field in fields.items()}
         tokens: list[Any] = starter["tokenizer.ggml.tokens"]
@@ -246,16 +247,17 @@ class LlamaMaker:
         padding = range(len(tokens), self._shape.vocabulary)
         writer.add_tokenizer_model(starter["tokenizer.ggml.model"])
         writer.add_tokenizer_pre(starter["tokenizer.ggml.pre"])
-        writer.add_token_list([*tokens, *(f"Ġword{number}" for number in padding)])
-        writer.add_token_types([*types, *[1] * len(padding)])
+        writer.add_token_list([*tokens, *(f"[unused{number}]" for number in padding)])
+        writer.add_token_types([*types, *[TokenType.UNUSED] * len(padding)])
         writer.add_token_merges(starter["tokenizer.ggml.merges"])
         writer.add_add_bos_token(starter["tokenizer.ggml.add_bos_token"])
         writer.add_chat_template(starter["tokenizer.chat_template"])
-        ids = {name: starter[f"tokenizer.ggml.{name}_token_id"] for name in ("bos", "eos", "eot")}
-        writer.add_bos_token_id(ids["bos"])
-        writer.add_eos_token_id(ids["eos"])
-        writer.add_eot_token_id(ids["eot"])
-        return sorted(set(ids.values()))
+        writer.add_bos_token_id(starter["tokenizer.ggml.bos_token_id"])
+        writer.add_eos_token_id(starter["tokenizer.ggml.eos_token_id"])
+        writer.add_eot_token_id(starter["tokenizer.ggml.eot_token_id"])
+        words = np.zeros(self._shape.vocabulary, np.bool_)
+        words[: len(tokens)] = [re.fullmatch("Ġ[a-z]{3,}", token) is not None for token in tokens]
+        return words
 
     def _tensors(self) -> Iterator[tuple[str, int, int, GGMLQuantizationType]]:
         """Name, rows, columns and type of each tensor; 0 rows make a vector."""

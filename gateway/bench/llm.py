@@ -28,10 +28,11 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """Times in seconds from the moment all callers asked."""
+    """Text, its pieces (one for each token), and when the first came after all had asked."""
 
     first_s: float
     text: str
+    tokens: int
 
 
 async def bench_llm(settings: Settings, runs: int) -> Report:
@@ -55,8 +56,8 @@ async def bench_llm(settings: Settings, runs: int) -> Report:
             requests = [
                 _request(f"{run}.{i}", prompt, f"{_WORDS[i]} {run}") for i in range(CALLERS)
             ]
-            note(**_figures("library_", *await asyncio.to_thread(plain.timed, requests), plain))
-            note(**_figures("", *await _together(ours, requests), plain))
+            note(**_figures("library_", *await asyncio.to_thread(plain.timed, requests)))
+            note(**_figures("", *await _together(ours, requests)))
             alone = await _together(ours, [_request(f"{run}.alone", prompt, "hello there")])
             note(warm_first_token_ms=1000 * alone[0][0].first_s)
             unknown = plain.prompt(f"z{run}")
@@ -88,10 +89,8 @@ def _request(call_id: str, prompt: str, question: str, *history: ChatMessage) ->
     return ChatRequest(call_id, messages, max_tokens=_REPLY_TOKENS)
 
 
-def _figures(
-    prefix: str, replies: Sequence[_Reply], took_s: float, plain: _PlainLlama
-) -> dict[str, float]:
-    tokens = sum(plain.count(reply.text) for reply in replies)
+def _figures(prefix: str, replies: Sequence[_Reply], took_s: float) -> dict[str, float]:
+    tokens = sum(reply.tokens for reply in replies)
     firsts = [1000 * reply.first_s for reply in replies]
     return {
         f"{prefix}tokens_per_second": tokens / took_s,
@@ -105,14 +104,14 @@ async def _together(ours: ChatModel, requests: Sequence[ChatRequest]) -> tuple[l
     started = time.perf_counter()
 
     async def ask(request: ChatRequest) -> _Reply:
-        first, text = None, ""
+        first, written = None, []
         async with aclosing(ours.stream(request)) as pieces:
             async for piece in pieces:
                 first = first or time.perf_counter() - started
-                text += piece
+                written.append(piece)
         if first is None:
             raise ChatError("the chat model gave an empty reply: nothing can be measured")
-        return _Reply(first, text)
+        return _Reply(first, "".join(written), len(written))
 
     replies = await asyncio.gather(*(ask(request) for request in requests))
     took = time.perf_counter() - started
@@ -177,7 +176,7 @@ class _PlainLlama:
         return [self._reply(request, lambda: time.perf_counter() - started) for request in requests]
 
     def _reply(self, request: ChatRequest, now: Callable[[], float]) -> _Reply:
-        first, text = None, ""
+        first, written = None, []
         chunks = self._llama.create_chat_completion(
             [{"role": m.role, "content": m.content} for m in request.messages],
             max_tokens=request.max_tokens,
@@ -188,5 +187,5 @@ class _PlainLlama:
         for chunk in chunks:
             if piece := chunk["choices"][0]["delta"].get("content"):
                 first = first or now()
-                text += piece
-        return _Reply(first if first is not None else now(), text)
+                written.append(piece)
+        return _Reply(first if first is not None else now(), "".join(written), len(written))

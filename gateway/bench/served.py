@@ -20,6 +20,7 @@ from gateway.bench.process import cpu_seconds, memory_bytes
 from gateway.bench.statistics import distribution
 from gateway.calls.records import TurnRecord
 from gateway.errors import GatewayError
+from gateway.event_loop import run
 
 _SAMPLE_S = 0.05
 _START_TIMEOUT_S = 300.0
@@ -163,6 +164,6 @@ async def _serve() -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(_serve())
+        run(_serve())
     except GatewayError as error:
         sys.exit(f"error: {error}")
