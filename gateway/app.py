@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Protocol, Self, TypeVar, cast
 
-from gateway.audio.vad import ConfirmedVad, WebRtcVad
 from gateway.calls.base import CallTransport, RunningCall
 from gateway.calls.records import TurnRecord
 from gateway.calls.registry import CallRegistry
@@ -23,10 +22,8 @@ from gateway.conversation.policy import (
     Phrases,
     Policy,
 )
-from gateway.conversation.segmenter import VoiceDetector
-from gateway.engines.silero import SileroModel, SileroVad
 from gateway.errors import ConfigError, GatewayError
-from gateway.loading import load_chat, load_transcriber, load_voices
+from gateway.loading import load_chat, load_transcriber, load_voices, voice_detectors
 from gateway.protocols.native import NativeProtocol
 from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
@@ -66,7 +63,6 @@ class Gateway:
         self._on_turn = on_turn or (lambda record: None)
         self._profile = served_profile(settings)
         self._readiness = Readiness("stt", "llm", "tts", "calls")
-        self._silero = SileroModel()
         self._services: CallServices | None = None
         self.counters: Counter[str] = Counter()
         """Totals of all calls: speculation started, used, wasted; replies resumed."""
@@ -146,7 +142,7 @@ class Gateway:
             synthesizer=synthesizer,
             system_prompt=prompt,
             policy=conversation_policy(self._settings, self._profile),
-            voice_detector=self._voice_detector,
+            voice_detector=voice_detectors(),
             counters=self.counters,
             max_tokens=self._settings.llm_max_tokens,
             temperature=self._settings.llm_temperature,
@@ -166,9 +162,6 @@ class Gateway:
     def _new_protocol(self) -> NativeProtocol:
         lead_s = self._settings.playout_lead_ms / 1000
         return NativeProtocol(self._settings.languages, lead_s)
-
-    def _voice_detector(self) -> VoiceDetector:
-        return ConfirmedVad(WebRtcVad(), SileroVad(self._silero))
 
     def _new_call(self, call_id: str, transport: CallTransport) -> RunningCall:
         assert self._services is not None, "no call is admitted before the models are ready"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gateway.audio.vad import ConfirmedVad, WebRtcVad
+from gateway.conversation.segmenter import VoiceDetector
 from gateway.errors import ConfigError, GatewayError
 from gateway.models.check import require_models
 from gateway.settings import Settings
@@ -142,3 +145,11 @@ async def load_voices(settings: Settings) -> PiperSynthesizer:
     require_models(settings, "tts")
     voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
     return await PiperSynthesizer.load(PiperSettings(voices, workers=engine_threads(settings)))
+
+
+def voice_detectors() -> Callable[[], VoiceDetector]:
+    """Makes the voice detector of each call; they share one model."""
+    from gateway.engines.silero import SileroModel, SileroVad
+
+    model = SileroModel()
+    return lambda: ConfirmedVad(WebRtcVad(), SileroVad(model))

@@ -98,7 +98,7 @@ class Player:
         """Go on from the sample at which ``pause`` began to fade."""
         if generation == self._generation and self._paused:
             self._paused = False
-            self._gap_expected = True
+            self._plays_until = max(self._plays_until, self._clock())  # the pause was no gap
             if self._pending:
                 first = self._pending[0]
                 edge = samples_of(_FADE_S)
@@ -149,13 +149,18 @@ class Player:
         if not self._started:
             self._started = True
             self._feed(PlayoutStarted(self._generation))
-        elif self._plays_until < now and not self._gap_expected:
-            self.underruns += 1
-            log.info("playout underrun: speech came %.0f ms late", (now - self._plays_until) * 1000)
-        self._gap_expected = self._gap_expected and not self._pending
+        elif now - self._plays_until > _TICK_S:
+            self._note_gap(now - self._plays_until)
         self._transport.send_audio(samples)
         self._plays_until = max(self._plays_until, now) + seconds(len(samples))
         self._feed(SpeechSent(self._generation, len(samples), samples))
+
+    def _note_gap(self, gap_s: float) -> None:
+        if self._gap_expected:  # between an interlude and its reply
+            self._gap_expected = False
+            return
+        self.underruns += 1
+        log.info("playout underrun: speech came %.0f ms late", gap_s * 1000)
 
     def _take(self) -> Samples:
         piece = self._pending.popleft()

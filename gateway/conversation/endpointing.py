@@ -10,8 +10,10 @@ from gateway.conversation.policy import EndpointPolicy
 
 _FINAL = re.compile(r"[.!?؟…]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
-_PHONE_DIGITS = range(7, 16)
-"""Digits of a telephone number, with or without its country code (ITU-T E.164: at most 15)."""
+_UNFINISHED = re.compile(r"[,،;:؛—–-]\s*$")
+_SHORTEST_NUMBER = 7
+_LONGEST_NUMBER = 11
+"""Digits of a telephone number as it is spoken: a local one, and one with its area code."""
 
 
 class Completeness(Enum):
@@ -34,23 +36,37 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     if not words:
         return Completeness.UNSURE
     digits = trailing_digits(words, known)
-    asks = bool(known.asks_dictation.intersection(words_of(asked))) and asked.rstrip().endswith(
-        ("?", "؟", ".")
+    asks = asked.rstrip().endswith(("?", "؟", ".")) and bool(
+        known.asks_dictation.intersection(words_of(asked))
     )
-    if digits:
-        wants_number = asks or digits >= 3
-        if wants_number and digits not in _PHONE_DIGITS:
-            return Completeness.DICTATING
-        return Completeness.COMPLETE
-    if _QUESTION.search(text):
+    spelled = known.digits.issuperset(words[-2:]) and digits >= 2
+    if digits and (asks or spelled or digits >= 3):
+        return _dictated(digits)
+    if known.greetings.issuperset(words) or words[-1] in known.days:
+        return Completeness.UNSURE
+    if _UNFINISHED.search(text):
+        return Completeness.INCOMPLETE
+    if _QUESTION.search(text) and not _opens(words, known):
         return Completeness.COMPLETE
     if words[-1] in known.dangling and not (len(words) == 1 and words[0] in known.backchannels):
         return Completeness.INCOMPLETE
-    if any(tuple(words[-len(phrase) :]) == phrase for phrase in known.openings):
+    if _opens(words, known):
         return Completeness.INCOMPLETE
     if asks and len(words) < 3:
         return Completeness.DICTATING
     return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
+
+
+def _opens(words: list[str], known: Lexicon) -> bool:
+    """Whether the text ends in words that announce something still to come."""
+    return any(tuple(words[-len(phrase) :]) == phrase for phrase in known.openings)
+
+
+def _dictated(digits: int) -> Completeness:
+    """A telephone number is a few digits, then long enough, then as long as they get."""
+    if digits < _SHORTEST_NUMBER:
+        return Completeness.DICTATING
+    return Completeness.UNSURE if digits < _LONGEST_NUMBER else Completeness.COMPLETE
 
 
 def trailing_digits(words: list[str], known: Lexicon) -> int:
@@ -59,7 +75,7 @@ def trailing_digits(words: list[str], known: Lexicon) -> int:
     for word in reversed(words):
         if word.isdecimal():
             count += len(word)
-        elif word in known.digits:
+        elif word in known.digits or word in known.tens:
             count += 1
         else:
             break

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 
-from gateway.conversation.lexicon import contains, lexicon, words_of
+from gateway.conversation.lexicon import Lexicon, contains, lexicon, words_of
 
 _MOST_BACKCHANNEL_WORDS = 3
 _ECHO_SHARE = 0.75
+"""Part of the words that must be the assistant's own, in order."""
+
+_MISHEARD = 0.66
+"""Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
 
 
 def interrupts(text: str, language: str, speaking: str) -> bool:
@@ -23,10 +27,24 @@ def interrupts(text: str, language: str, speaking: str) -> bool:
         return False
     if any(contains(words, stop) for stop in known.stops):
         return True
-    if len(words) <= _MOST_BACKCHANNEL_WORDS and known.backchannels.issuperset(words):
+    if is_backchannel(words, known):
         # After a question, "yes" is an answer.
         return speaking.rstrip().endswith(("?", "؟"))
     return not is_repeated(words, words_of(speaking))
+
+
+def is_backchannel(words: list[str], known: Lexicon) -> bool:
+    """Whether these few words only show attention.
+
+    A grunt is short and easily misheard, so a word that is nearly one of the list counts too.
+    """
+    if len(words) > _MOST_BACKCHANNEL_WORDS:
+        return False
+    return all(
+        word in known.backchannels
+        or get_close_matches(word, known.backchannels, n=1, cutoff=_MISHEARD)
+        for word in words
+    )
 
 
 def is_repeated(words: list[str], spoken: list[str]) -> bool:

@@ -31,17 +31,23 @@ class Lexicon:
     Attributes:
         dangling: a sentence that ends in one of these is not over.
         openings: endings of a sentence that announces something still to come.
+        greetings: a turn of nothing else is often followed by what it is about.
+        days: a sentence that ends in one is often followed by the time.
         backchannels: said to show attention, not to take the floor.
         stops: said to stop the assistant, whatever else is said.
-        digits: spoken digits and the words that group them.
+        digits: spoken digits.
+        tens: numbers above nine, which callers use to group digits.
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
     """
 
     dangling: frozenset[str]
     openings: tuple[tuple[str, ...], ...]
+    greetings: frozenset[str]
+    days: frozenset[str]
     backchannels: frozenset[str]
     stops: tuple[tuple[str, ...], ...]
     digits: frozenset[str]
+    tens: frozenset[str]
     asks_dictation: frozenset[str]
 
 
@@ -57,6 +63,12 @@ LEXICONS = {
             "my name is|my number is|my phone number is|number is|name is|it is|it's|i'd like"
             "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
             "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
+            "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
+            "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are"
+        ),
+        greetings=_words("hello hi hey good morning afternoon evening day there"),
+        days=_words(
+            "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
         ),
         backchannels=_words(
             "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
@@ -66,9 +78,10 @@ LEXICONS = {
             "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
             "|listen|sorry but|actually"
         ),
-        digits=_words(
-            "zero oh o one two three four five six seven eight nine ten eleven twelve double triple"
-            " hundred thousand plus"
+        digits=_words("zero oh o one two three four five six seven eight nine double triple plus"),
+        tens=_words(
+            "ten eleven twelve thirteen fifteen twenty thirty forty fifty sixty seventy eighty"
+            " ninety hundred"
         ),
         asks_dictation=_words("number phone name spell email address code date birth"),
     ),
@@ -82,7 +95,13 @@ LEXICONS = {
         openings=_phrases(
             "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
             "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
-            "|я звоню по поводу|дело в том"
+            "|я звоню по поводу|дело в том|сколько стоит|сколько стоят|какая цена|где находится"
+            "|есть ли у вас|у вас есть|можно ли|могу ли я|когда можно|какие у вас|какой у вас"
+        ),
+        greetings=_words("здравствуйте здравствуй привет добрый день утро вечер алло доброе"),
+        days=_words(
+            "понедельник вторник среду среда четверг пятницу пятница субботу суббота воскресенье"
+            " завтра сегодня послезавтра"
         ),
         backchannels=_words(
             "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
@@ -92,10 +111,10 @@ LEXICONS = {
             "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
             "|извините|простите|послушайте|перебью|тихо|замолчите"
         ),
-        digits=_words(
-            "ноль нуль один одна два две три четыре пять шесть семь восемь девять десять плюс"
-            " двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
-            " двести триста четыреста пятьсот шестьсот семьсот восемьсот девятьсот"
+        digits=_words("ноль нуль один одна два две три четыре пять шесть семь восемь девять плюс"),
+        tens=_words(
+            "десять двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто"
+            " сто двести триста четыреста пятьсот шестьсот семьсот восемьсот девятьсот"
         ),
         asks_dictation=_words(
             "номер телефон телефона имя зовут фамилия фамилию адрес почта почту код дата буквам"
@@ -105,12 +124,15 @@ LEXICONS = {
         dangling=_words(
             "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
-            " امم عشان إلغاء دكتور الدكتور الدكتورة"
+            " امم عشان إلغاء دكتور الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
         openings=_phrases(
             "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن|من فضلك"
-            "|أخبرهم|أبلغوا|أتصل بخصوص|هو"
+            "|أخبرهم|أبلغوا|أتصل بخصوص|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي|ما سعر|متى|أين|هل عندكم"
+            "|هل لديكم|هل يوجد|هل أنتم"
         ),
+        greetings=_words("مرحبا أهلا اهلا السلام عليكم صباح مساء الخير ألو الو وسهلا"),
+        days=_words("الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد غدا اليوم بكرة"),
         backchannels=_words(
             "نعم اه آه أه ايه إيه ايوه أيوه طيب تمام حسنا أوكي اوكي ماشي مم همم امم صحيح أكيد مفهوم"
             " فهمت جيد حاضر"
@@ -120,8 +142,9 @@ LEXICONS = {
         ),
         digits=_words(
             "صفر واحد اثنان اثنين ثلاثة ثلاث أربعة اربعة أربع خمسة خمس ستة ست سبعة سبع ثمانية ثمان"
-            " تسعة تسع عشرة عشر زائد"
+            " تسعة تسع زائد"
         ),
+        tens=_words("عشرة عشر عشرون ثلاثون أربعون خمسون ستون سبعون ثمانون تسعون مئة"),
         asks_dictation=_words("رقم رقمك هاتف هاتفك اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"),
     ),
 }

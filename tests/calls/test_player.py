@@ -151,3 +151,59 @@ def test_clear_frees_a_synthesis_that_waits_for_room() -> None:
         await stage.end()
 
     run(main)
+
+
+def test_pause_fades_out_and_resume_goes_on_from_the_very_sample() -> None:
+    class Keeping(RecordingTransport):
+        heard: list[Samples] = []
+
+        def send_audio(self, samples: Samples) -> None:
+            super().send_audio(samples)
+            self.heard.append(samples)
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        transport = Keeping(loop.time)
+        fed: list[CoreEvent] = []
+        player = Player(transport, loop.time, fed.append)
+        task = loop.create_task(player.run())
+        speech = np.arange(1, 16_001, dtype=np.int16)
+        player.open(1, hold=False)
+        await player.enqueue(1, speech)
+        await asyncio.sleep(0.3)
+        sent = sum(len(s) for s in transport.heard)
+        player.pause(1)
+        fade = transport.heard[-1].astype(int)
+        assert len(fade) == 320
+        assert abs(fade[-1]) < abs(fade[0]) / 50
+        await asyncio.sleep(1)
+        assert sum(len(s) for s in transport.heard) == sent + 320
+        player.resume(1)
+        resumed = len(transport.heard)
+        await asyncio.sleep(2)
+        rest = np.concatenate(transport.heard[resumed:])
+        assert len(rest) == len(speech) - sent, "nothing is skipped and nothing is said twice"
+        assert np.array_equal(rest[320:], speech[sent + 320 :])
+        assert rest[0] == 0 or rest[0] < speech[sent] / 50
+        assert player.underruns == 0
+        assert sum(e.samples for e in fed if isinstance(e, SpeechSent)) == len(speech)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main)
+
+
+def test_interlude_is_played_before_a_late_reply_and_is_no_underrun() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        assert stage.player.interlude(1, speech(300))
+        await asyncio.sleep(2)
+        await stage.player.enqueue(1, speech(200))
+        stage.player.complete(1)
+        await asyncio.sleep(1)
+        assert stage.transport.sent_s == pytest.approx(0.5)
+        assert stage.player.underruns == 0
+        assert not stage.player.interlude(1, speech(300)), "the reply is there already"
+        await stage.end()
+
+    run(main)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.conversation.endpointing import Completeness, Endpointing, completeness
+from gateway.conversation.policy import EndpointPolicy
+
+COMPLETE, UNSURE = Completeness.COMPLETE, Completeness.UNSURE
+DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "What are your opening hours?", COMPLETE),
+        ("en", "Yes, please.", COMPLETE),
+        ("en", "No.", COMPLETE),
+        ("en", "Where are you from?", COMPLETE),
+        ("en", "What time do you open", UNSURE),
+        ("en", "Hello.", UNSURE),
+        ("en", "Can I come on Monday?", UNSURE),
+        ("en", "I would like to book", INCOMPLETE),
+        ("en", "I would like to book.", INCOMPLETE),
+        ("en", "I need an appointment,", INCOMPLETE),
+        ("en", "My name is", INCOMPLETE),
+        ("en", "How much is", INCOMPLETE),
+        ("en", "Um", INCOMPLETE),
+        ("en", "It is five five", DICTATING),
+        ("en", "Zero five five, eight six two,", DICTATING),
+        ("en", "Two seven four three one nine eight", UNSURE),
+        ("en", "Zero two seven four three one nine eight five five five", COMPLETE),
+        ("en", "Call 0551234567 89", COMPLETE),
+        ("en", "At half past two.", COMPLETE),
+        ("ru", "Какие у вас часы работы?", COMPLETE),
+        ("ru", "Да, можно.", COMPLETE),
+        ("ru", "Здравствуйте.", UNSURE),
+        ("ru", "Меня зовут", INCOMPLETE),
+        ("ru", "Сколько стоит", INCOMPLETE),
+        ("ru", "Я хочу записаться на", INCOMPLETE),
+        ("ru", "Это пять пять", DICTATING),
+        ("ar", "ما هي ساعات العمل؟", COMPLETE),
+        ("ar", "نعم.", COMPLETE),
+        ("ar", "مرحبا", UNSURE),
+        ("ar", "أريد أن", INCOMPLETE),
+        ("ar", "رقم هاتفي", INCOMPLETE),
+        ("ar", "خمسة خمسة سبعة", DICTATING),
+        ("en", "", UNSURE),
+    ],
+)
+def test_how_complete_a_turn_sounds(language: str, text: str, expected: Completeness) -> None:
+    assert completeness(text, language) is expected
+
+
+def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
+    asked = "Sure, may I have your name?"
+    assert completeness("Peter.", "en", asked) is DICTATING
+    assert completeness("Peter.", "en", "How can I help you?") is COMPLETE
+    assert completeness("My name is Peter Wright.", "en", asked) is COMPLETE
+
+
+def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
+    assert completeness("Five.", "en", "What is your phone number?") is DICTATING
+
+
+def test_complete_turns_wait_least_and_none_waits_longer_than_the_ceiling() -> None:
+    policy = EndpointPolicy()
+    endpointing = Endpointing(policy)
+    waits = [
+        endpointing.wait_ms(text, "en", "")
+        for text in ("Where are you located?", "What time", "It is five five", "My name is")
+    ]
+    assert waits == sorted(waits)
+    assert waits[0] == policy.complete_ms
+    for _ in range(10):
+        endpointing.cut_off()
+    assert endpointing.wait_ms("My name is", "en", "") <= policy.ceiling_ms
+
+
+def test_caller_who_was_cut_off_is_given_more_time_which_wears_off() -> None:
+    endpointing = Endpointing(EndpointPolicy())
+    first = endpointing.wait_ms("Yes.", "en", "")
+    endpointing.cut_off()
+    patient = endpointing.wait_ms("Yes.", "en", "")
+    assert patient > first
+    for _ in range(10):
+        endpointing.turn_over()
+    assert endpointing.wait_ms("Yes.", "en", "") == first
+
+
+def test_only_an_interruption_right_after_the_endpoint_counts_as_a_cut_off() -> None:
+    endpointing = Endpointing(EndpointPolicy(reopen_ms=500))
+    first = endpointing.wait_ms("Yes.", "en", "")
+    endpointing.interrupted_after(2000)
+    assert endpointing.wait_ms("Yes.", "en", "") == first
+    endpointing.interrupted_after(200)
+    assert endpointing.wait_ms("Yes.", "en", "") > first
+
+
+def test_callers_own_long_pauses_stretch_the_unsure_wait() -> None:
+    endpointing = Endpointing(EndpointPolicy())
+    first = endpointing.wait_ms("so about that thing", "en", "")
+    for _ in range(5):
+        endpointing.went_on(900)
+    assert endpointing.wait_ms("so about that thing", "en", "") > first

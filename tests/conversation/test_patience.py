@@ -1,0 +1,155 @@
+"""The idle caller, the endless call and the slow reply, in virtual time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gateway.conversation.commands import (
+    Acknowledge,
+    CancelReply,
+    HangUp,
+    NotifyTranscript,
+    Script,
+    StartReply,
+)
+from gateway.conversation.phase import Phase
+from gateway.conversation.policy import PatiencePolicy, Phrases, Policy
+from tests.conversation.driver import NO_GREETING, Driver
+
+PHRASES = Phrases(
+    apology="Sorry.",
+    still_there="Are you there?",
+    goodbye="Goodbye.",
+    acknowledgement="One moment.",
+    ending_soon="Soon over.",
+)
+
+
+def policy(**patience: int) -> Policy:
+    return dataclasses.replace(
+        NO_GREETING, phrases={"en": PHRASES}, patience=PatiencePolicy(**patience)
+    )
+
+
+def scripts(driver: Driver) -> list[str]:
+    """What the assistant said of its own accord, in order."""
+    starts = [c for c in driver.commands if isinstance(c, StartReply)]
+    return [c.source.text for c in starts if isinstance(c.source, Script)]
+
+
+def say_it(driver: Driver, text: str) -> None:
+    driver.speak(text, 400)
+    driver.play(400)
+
+
+def test_silent_caller_is_asked_twice_then_left_with_a_goodbye() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=2))
+    driver.start()
+    driver.silence(5020)
+    assert scripts(driver) == ["Are you there?"]
+    say_it(driver, "Are you there?")
+    driver.silence(5020)
+    say_it(driver, "Are you there?")
+    driver.silence(5020)
+    assert scripts(driver) == ["Are you there?", "Are you there?", "Goodbye."]
+    say_it(driver, "Goodbye.")
+    assert driver.commands[-1] == HangUp("idle")
+    assert driver.conversation.phase is Phase.ENDED
+
+
+def test_caller_who_answers_is_not_counted_as_silent_any_more() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=1))
+    driver.start()
+    driver.silence(5020)
+    say_it(driver, "Are you there?")
+    driver.turn("Yes, I am here.")
+    driver.speak("Good.", 400)
+    driver.play(400)
+    driver.silence(5020)
+    assert scripts(driver)[-1] == "Are you there?"
+
+
+def test_noise_does_not_put_off_the_question() -> None:
+    driver = Driver(policy(idle_ms=3000))
+    driver.start()
+    driver.silence(2000)
+    driver.say(400)
+    driver.silence(200)
+    driver.transcript("")
+    driver.silence(700)
+    assert scripts(driver) == ["Are you there?"]
+
+
+def test_muted_client_that_sends_nothing_is_asked_too() -> None:
+    driver = Driver(policy(idle_ms=5000))
+    driver.start()
+    driver.wait(5020)
+    assert scripts(driver) == ["Are you there?"]
+
+
+def test_caller_who_speaks_over_the_goodbye_stays_in_the_call() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=0))
+    driver.start()
+    driver.silence(5020)
+    driver.speak("Goodbye.", 2000)
+    driver.play(400)
+    driver.say(500)
+    driver.silence(200)
+    driver.transcript("Wait, I am here.")
+    assert not [c for c in driver.commands if isinstance(c, HangUp)]
+    assert driver.conversation.phase is Phase.ENDPOINTING
+
+
+def test_longest_call_is_announced_and_then_ended_even_in_mid_reply() -> None:
+    driver = Driver(policy(idle_ms=0, max_call_ms=10_000, warning_ms=4000))
+    driver.start()
+    driver.silence(6020)
+    assert scripts(driver) == ["Soon over."]
+    say_it(driver, "Soon over.")
+    driver.turn()
+    driver.speak("A very long reply.", 10_000)
+    driver.play(4000)
+    assert scripts(driver)[-1] == "Goodbye."
+    assert [c for c in driver.commands if isinstance(c, CancelReply)]
+    say_it(driver, "Goodbye.")
+    assert driver.commands[-1] == HangUp("max_duration")
+
+
+def test_warning_waits_until_nobody_speaks() -> None:
+    driver = Driver(policy(idle_ms=0, max_call_ms=20_000, warning_ms=15_000))
+    driver.start()
+    driver.say(6000)
+    assert scripts(driver) == []
+    driver.silence(200)
+    driver.transcript("")
+    driver.silence(40)
+    assert scripts(driver) == ["Soon over."]
+
+
+def test_late_reply_is_acknowledged_once_and_not_in_the_history() -> None:
+    driver = Driver(policy(acknowledge_ms=1000))
+    driver.start()
+    driver.turn()
+    new = driver.silence(3000)
+    assert new == [Acknowledge(1, "One moment.", "en")]
+    driver.speak("At nine.", 400)
+    driver.play(400)
+    assert NotifyTranscript("assistant", "At nine.", 1, 1) in driver.commands
+
+
+def test_reply_in_time_is_not_acknowledged() -> None:
+    driver = Driver(policy(acknowledge_ms=1000))
+    driver.start()
+    driver.turn()
+    driver.speak("At nine.", 2000)
+    driver.play(2000)
+    assert not [c for c in driver.commands if isinstance(c, Acknowledge)]
+
+
+def test_goodbye_without_words_hangs_up_at_once() -> None:
+    quiet = dataclasses.replace(
+        policy(idle_ms=5000, idle_prompts=0), phrases={"en": Phrases(apology="Sorry.")}
+    )
+    driver = Driver(quiet)
+    driver.start()
+    assert driver.silence(5020) == [HangUp("idle")]
