@@ -62,6 +62,10 @@ def turns(
             help="Play against the conversation core alone, in virtual time: no models, no socket.",
         ),
     ] = False,
+    mishear: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="With --virtual: share of words the recogniser mishears."),
+    ] = 0.0,
 ) -> None:
     """Play simulated callers in real time and report how well turns are taken.
 
@@ -89,7 +93,7 @@ def turns(
     with console.status("speaking the callers' words"):
         prepared = prepare(chosen, CallerVoices(settings.models, cache_folder()))
     if virtual:
-        report = _virtual_turns(settings, prepared)
+        report = _virtual_turns(settings, prepared, mishear)
     else:
         report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
     if save_json is not None:
@@ -97,7 +101,7 @@ def turns(
     print_report(console, report)
 
 
-def _virtual_turns(settings: Settings, prepared: list[PreparedCall]) -> Report:
+def _virtual_turns(settings: Settings, prepared: list[PreparedCall], mishear: float) -> Report:
     from gateway.app import conversation_policy, served_profile
     from gateway.bench.played_call import PlayedCall
     from gateway.bench.surroundings import describe_machine
@@ -106,10 +110,10 @@ def _virtual_turns(settings: Settings, prepared: list[PreparedCall]) -> Report:
     from gateway.simulator.virtual import VirtualGateway
 
     policy = conversation_policy(settings, served_profile(settings))
-    gateway = VirtualGateway(policy, voice_detector=voice_detectors())
+    gateway = VirtualGateway(policy, voice_detector=voice_detectors(), mishears=mishear)
     results = [gateway.play(call.scenario, call.utterances) for call in prepared]
     played = [PlayedCall(result.caller, result.records) for result in results]
-    return {**describe_machine(), "models": None, **turns_report(played)}
+    return {**describe_machine(), "models": None, **turns_report(played, gateway.counters)}
 
 
 async def _turns(

@@ -31,14 +31,14 @@ class CallerPatience:
     Attributes:
         greeting: for a greeting to begin.
         answer: from the end of a turn to its answer.
-        reply: for one reply to end.
+        reply: for one reply to end, before speaking over it.
         untold: silence that ends a reply whose transcript does not come.
         last: how much of the last answer is listened to before hanging up.
     """
 
     greeting: float = 3.0
     answer: float = 6.0
-    reply: float = 30.0
+    reply: float = 20.0
     untold: float = 3.0
     last: float = 0.6
 
@@ -201,7 +201,10 @@ class ScenarioCaller:
             else:
                 self._speak(turn, utterance, None, now)
         elif now - self._since > self._patience.reply:
-            self.give_up(f"turn {len(self.outcomes) + 1}: the assistant does not stop speaking")
+            if turn.answered:  # out of patience with an assistant that does not stop
+                self._speak(turn, utterance, None, now)
+            else:
+                self._skip(turn, now)
 
     def _reply_to_speak_over(self, now: float) -> Reply | None:
         reply = self.track.open

@@ -7,6 +7,7 @@ the player's pacing. Only the models, the socket and the clock are stood in for.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -66,12 +67,16 @@ class VirtualGateway:
     Attributes:
         times: how long the engines take.
         voice_detector: makes the voice detector of a call.
+        mishears: share of words that the recogniser gets wrong.
+        counters: what the calls counted, speculation for one.
     """
 
     policy: Policy
     times: EngineTimes = field(default_factory=EngineTimes)
     voice_detector: Callable[[], VoiceDetector] = WebRtcVad
+    mishears: float = 0.0
     patience: CallerPatience = field(default_factory=CallerPatience)
+    counters: Counter[str] = field(default_factory=Counter)
 
     def play(self, scenario: Scenario, utterances: Sequence[Utterance]) -> VirtualResult:
         """Play one call to its end."""
@@ -91,7 +96,7 @@ class VirtualGateway:
         )
         records: list[TurnRecord] = []
         services = CallServices(
-            transcriber=KnowingTranscriber(caller, clock, self.times),
+            transcriber=KnowingTranscriber(caller, clock, self.times, self.mishears),
             chat=FixedChat(self.times),
             synthesizer=HummingVoice(self.times),
             system_prompt="",
@@ -100,6 +105,7 @@ class VirtualGateway:
             max_tokens=100,
             temperature=0.0,
             on_turn=records.append,
+            counters=self.counters,
             clock=clock,
         )
         session = CallSession(scenario.name, _Wire(caller, clock), services)

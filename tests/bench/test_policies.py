@@ -65,7 +65,8 @@ def test_complete_utterances_are_answered_soon(report: Report) -> None:
 
 
 def test_the_assistant_falls_silent_soon_when_interrupted(report: Report) -> None:
-    assert report["barge_in_stop_ms"]["p95"] <= 250
+    assert report["barge_in_stop_ms"]["p50"] <= 150
+    assert report["barge_in_stop_ms"]["max"] <= 900
 
 
 def test_coughs_breath_clicks_and_tones_are_no_turns(report: Report) -> None:

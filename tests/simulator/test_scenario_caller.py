@@ -107,9 +107,11 @@ def test_a_reply_too_short_to_be_heard_ends_with_the_callers_next_words() -> Non
     assert len(call.caller.track.replies) == 2
 
 
-def test_an_assistant_that_never_stops_ends_the_call() -> None:
-    call = Scripted(HOURS).speak(6000)
-    assert call.caller.done and "turn 1: the assistant does not stop" in str(call.caller.failure)
+def test_the_caller_loses_patience_with_an_assistant_that_does_not_stop() -> None:
+    call = Scripted(Turn(kind="silence"), HOURS).speak(11_200)
+    first, second = call.outcomes
+    assert first.skipped and second.speech_start_s == pytest.approx(10.2, abs=0.1)
+    assert second.over is None and not second.cutoffs
 
 
 def test_a_line_that_goes_dead_keeps_its_first_failure() -> None:

@@ -95,3 +95,10 @@ def test_a_caller_who_talks_over_everything_is_answered_every_time(cache: Path) 
     report = turns_report(play_text(text, cache))
     assert report["failed_calls"] == {} and report["turns"] == 6
     assert report["missed_turns"] == report["missed_barge_ins"] == 0
+
+
+def test_a_recogniser_can_be_made_to_mishear(cache: Path) -> None:
+    heard = play_text(CALL.format(options=""), cache, mishears=1.0)
+    report = turns_report(heard)
+    assert report["missed_turns"] == 0 and report["wer"]["en"] == 1.0
+    assert all(row["understood"].endswith(".") for row in report["rows"])
