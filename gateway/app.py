@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol, Self, TypeVar, cast
 
 from gateway.calls.base import CallTransport, RunningCall
@@ -27,6 +28,7 @@ from gateway.loading import load_chat, load_transcriber, load_voices, voice_dete
 from gateway.protocols.native import NativeProtocol
 from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
+from gateway.recording.recorder import FileRecorder
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
 from gateway.servers.websocket import WebSocketServer
@@ -54,13 +56,19 @@ class Gateway:
 
     Args:
         on_turn: told about every finished exchange of every call.
+        record_events: folder in which every call is recorded; None records nothing.
     """
 
     def __init__(
-        self, settings: Settings, *, on_turn: Callable[[TurnRecord], None] | None = None
+        self,
+        settings: Settings,
+        *,
+        on_turn: Callable[[TurnRecord], None] | None = None,
+        record_events: Path | None = None,
     ) -> None:
         self._settings = settings
         self._on_turn = on_turn or (lambda record: None)
+        self._recorder = FileRecorder(record_events) if record_events is not None else None
         self._profile = served_profile(settings)
         self._readiness = Readiness("stt", "llm", "tts", "calls")
         self._services: CallServices | None = None
@@ -100,6 +108,8 @@ class Gateway:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
         await self._stack.aclose()
+        if self._recorder is not None:
+            self._recorder.close()
 
     async def ready(self) -> None:
         """Wait until every model is loaded and warmed.
@@ -147,6 +157,7 @@ class Gateway:
             max_tokens=self._settings.llm_max_tokens,
             temperature=self._settings.llm_temperature,
             on_turn=self._on_turn,
+            recorder=self._recorder,
         )
         self._readiness.mark("calls")
         log.info("ready for calls after %.1f s", time.monotonic() - started)

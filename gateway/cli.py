@@ -65,7 +65,16 @@ Examples:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    record_events: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record every call in this folder, audio included, for `voice-gateway replay`."
+            " These are personal data: keep them only as long as you need them.",
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
     """Take calls until Ctrl-C.
 
     A first Ctrl-C (or SIGTERM) refuses new calls and lets running ones finish their sentence. GET
@@ -76,13 +85,13 @@ def serve() -> None:
     from gateway.event_loop import run
 
     settings = _settings()
-    run(_serve(settings))
+    run(_serve(settings, record_events))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, record_events: Path | None) -> None:
     from gateway.app import Gateway
 
-    async with Gateway(settings) as gateway:
+    async with Gateway(settings, record_events=record_events) as gateway:
         await gateway.ready()
         await gateway.serve_until_stopped()
 

@@ -28,7 +28,9 @@ ALLOWED: dict[str, set[str]] = {
         "gateway.engines.base",
         "gateway.protocols.base",
         "gateway.store",
+        "gateway.recording.tape",
     },
+    "recording": SHARED | {"gateway.conversation", "gateway.__version__"},
     "servers": SHARED | {"gateway.protocols", "gateway.calls"},
 }
 

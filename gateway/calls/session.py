@@ -33,7 +33,6 @@ from gateway.conversation.commands import (
     Transcribe,
     Utterance,
 )
-from gateway.conversation.conversation import Conversation
 from gateway.conversation.events import (
     CoreEvent,
     PlayoutStarted,
@@ -54,6 +53,7 @@ from gateway.engines.base import (
 )
 from gateway.errors import SynthesisError, TranscriptionError
 from gateway.events import AudioReceived, CallEnded, EdgeEvent
+from gateway.recording.tape import Recorder, conversation_on
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class CallServices:
         voice_detector: makes the voice detector of one call.
         on_turn: told about every finished exchange.
         counters: ``speculation_started``, ``_used``, ``_wasted`` and ``replies_resumed``.
+        recorder: writes down what the core of every call is told; None records nothing.
         clock: monotonic seconds.
     """
 
@@ -83,6 +84,7 @@ class CallServices:
     temperature: float
     on_turn: Callable[[TurnRecord], None] = lambda record: None
     counters: Counter[str] = field(default_factory=Counter)
+    recorder: Recorder | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -99,7 +101,9 @@ class CallSession:
         self._transport = transport
         self._services = services
         self._clock = services.clock
-        self._conversation = Conversation(services.policy, services.voice_detector())
+        recorder, policy = services.recorder, services.policy
+        self._tape = recorder.tape(call_id, policy) if recorder is not None else None
+        self._conversation = conversation_on(self._tape, policy, services.voice_detector())
         self._player = Player(transport, services.clock, self._feed)
         self._stopwatch = Stopwatch()
         self._inbox: asyncio.Queue[EdgeEvent | None] = asyncio.Queue()
@@ -140,6 +144,8 @@ class CallSession:
             if self._timer is not None:
                 self._timer.cancel()
             self._services.chat.forget(self._call_id)
+            if self._tape is not None:
+                self._tape.close()
             if self._dropped:
                 log.warning("call fell behind: %d audio chunks were dropped", self._dropped)
 
