@@ -7,8 +7,8 @@ STT_MODEL=models/bench/whisper-base voice-gateway bench stt
 
 They take as long as trained models of the same size and format, need no download, and answer
 nonsense: a Whisper model always hears the same sentence, a llama model writes arbitrary words up
-to the longest reply that is asked for. Files appear in models/bench. Wants the `bench` extra, and the
-starter models for their tokenizers.
+to the longest reply that is asked for. Files appear in models/bench. Wants the `bench` extra, and
+the starter models for their tokenizers.
 """
 
 from __future__ import annotations

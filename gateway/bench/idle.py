@@ -19,32 +19,32 @@ from gateway.bench.served import ServedGateway
 from gateway.errors import GatewayError
 from gateway.simulator.client import audio_message
 
-_GREETING_S = 8.0
-"""Calls listen once they have been greeted."""
-
 _OPENINGS_PER_SECOND = 50
 
 
-async def bench_idle(gateway: ServedGateway, calls: int, runs: int, window_s: float) -> Report:
+async def bench_idle(
+    gateway: ServedGateway, calls: int, runs: int, window_s: float, greeting_s: float = 8.0
+) -> Report:
     """CPU and memory of listening calls, each sending 20 ms of silence every 20 ms.
 
     What the gateway uses without calls is measured first and taken off.
 
     Args:
         window_s: length of each measurement, seconds.
+        greeting_s: time after which calls have been greeted and only listen, seconds.
     """
     base = [await _cpu_share(gateway, window_s) for _ in range(runs)]
     # One call and its greeting, so that what is needed once does not count as the calls'.
     async with AsyncExitStack() as stack:
         sockets = await _open(stack, gateway.url, 1, "first")
         async with _Silence(sockets, "first"):
-            await asyncio.sleep(_GREETING_S)
+            await asyncio.sleep(greeting_s)
     await asyncio.sleep(1.0)
     memory_before = gateway.memory_bytes()
     async with AsyncExitStack() as stack:
         sockets = await _open(stack, gateway.url, calls, "idle")
         async with _Silence(sockets, "idle") as silence:
-            await asyncio.sleep(_GREETING_S)
+            await asyncio.sleep(greeting_s)
             await gateway.figures()
             silence.lateness.clear()
             shares = [await _cpu_share(gateway, window_s) for _ in range(runs)]

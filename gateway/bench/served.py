@@ -58,7 +58,11 @@ class ServedGateway:
             stdout=subprocess.PIPE,
             env={**os.environ, **changes},
         )
-        self.url = (await self._line(_START_TIMEOUT_S))["url"]
+        try:
+            self.url = (await self._line(_START_TIMEOUT_S))["url"]
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
@@ -67,6 +71,9 @@ class ServedGateway:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.close()
         try:

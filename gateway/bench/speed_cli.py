@@ -80,7 +80,8 @@ def load(
         conversations = scripts(settings)
 
         async def measure(number: int) -> dict[str, Any]:
-            async with ServedGateway(number) as gateway:
+            # A caller who calls again may be there before the last call has quite ended.
+            async with ServedGateway(2 * number) as gateway:
                 return await bench_load(gateway, conversations, number, minutes)
 
         if not limit:

@@ -126,9 +126,10 @@ class CallConnection:
                 message = await self._ws.recv()
                 if self._outbox.closing:
                     continue
-                received = self._protocol.receive(message, now())
+                arrived = now()
+                received = self._protocol.receive(message, arrived)
                 for call_id, event in received.events:
-                    self._handle(call_id, event)
+                    self._handle(call_id, event, arrived)
                 for error in received.errors:
                     self._report(error)
                 if received.close is not None:
@@ -138,16 +139,23 @@ class CallConnection:
         except ConnectionClosed:
             return "connection_lost"
 
-    def _handle(self, call_id: str, event: EdgeEvent) -> None:
+    def _handle(self, call_id: str, event: EdgeEvent, arrived: float) -> None:
         if isinstance(event, CallStarted) and not self._open(call_id):
             return
         call = self._calls.get(call_id)
         if call is None:
             return
-        if isinstance(event, AudioReceived):
-            call.last_audio = asyncio.get_running_loop().time()
-        with self._contained(call_id):
+        if not isinstance(event, AudioReceived):
+            with self._contained(call_id):
+                call.running.deliver(event)
+            return
+        # Fifty times a second and call: tagging the log waits until there is something to log.
+        call.last_audio = arrived
+        try:
             call.running.deliver(event)
+        except Exception:  # boundary
+            with log_context(call_id=call_id):
+                self._failed(call_id)
 
     def _open(self, call_id: str) -> bool:
         """Admit and start a call; False when that was not possible."""
@@ -203,11 +211,12 @@ class CallConnection:
             try:
                 yield
             except Exception:  # boundary
-                logger.exception("call failed")
-                self._counters["failed_calls"] += 1
-                self._fail(call_id)
+                self._failed(call_id)
 
-    def _fail(self, call_id: str) -> None:
+    def _failed(self, call_id: str) -> None:
+        """Give up a call because of the exception that is being handled."""
+        logger.exception("call failed")
+        self._counters["failed_calls"] += 1
         text = "the gateway failed while serving this call"
         self._report(ProtocolError("internal", text, call_id))
         self._protocol.call_ended(call_id)

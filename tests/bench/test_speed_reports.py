@@ -1,0 +1,85 @@
+"""Figures of the speed benchmarks: spreads, reports in files and tables, comparisons, processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from gateway.bench.compare import Comparison, compare, print_comparison
+from gateway.bench.process import cpu_seconds, memory_bytes
+from gateway.bench.report import figures, in_surroundings, publish, ratio, spread
+from gateway.errors import ConfigError
+from gateway.settings import load_settings
+
+
+def test_a_spread_is_the_median_and_the_extremes() -> None:
+    assert spread([3.0, 1.0, 2.04]) == {"runs": 3, "median": 2.0, "min": 1.0, "max": 3.0}
+    assert spread([])["median"] is None
+
+
+def test_a_ratio_to_nothing_is_unknown() -> None:
+    assert (ratio(3, 2), ratio(3, 0), ratio(None, 2), ratio(0, 2)) == (1.5, None, None, 0)
+
+
+def test_a_report_states_machine_models_and_threads_but_only_its_own_figures_count() -> None:
+    report = in_surroundings(load_settings(None), 3, {"latency_ms": spread([1, 2, 3]), "ok": True})
+    assert report["models"]["threads_per_engine"] == 3 and report["machine"]["physical_cores"] >= 1
+    assert dict(figures(report)) == {
+        "latency_ms.runs": 3,
+        "latency_ms.median": 2,
+        "latency_ms.min": 1,
+        "latency_ms.max": 3,
+    }
+
+
+def test_what_is_printed_and_written_is_the_same(tmp_path: Path) -> None:
+    report: dict[str, Any] = {"calls": 4, "lag": {"p50": None}, "cpu": spread([0.5, 1234.5])}
+    console = Console(record=True, width=80)
+    publish(console, "bench", report, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == report
+    text = console.export_text()
+    assert "617.5" in text and "0.5 to 1,234.5" in text and "lag p50" in text
+
+
+def write(path: Path, **report: Any) -> Path:
+    path.write_text(json.dumps(report), encoding="utf-8")
+    return path
+
+
+def test_reports_are_compared_figure_by_figure(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.json", cpu={"median": 4}, calls=0, machine={"cores": 2}, old=1)
+    second = write(tmp_path / "b.json", cpu={"median": 1}, calls=3, machine={"cores": 9}, new=1)
+    rows = compare(first, second)
+    assert rows == [Comparison("cpu.median", 4, 1, 0.25), Comparison("calls", 0, 3, None)]
+    console = Console(record=True, width=80)
+    print_comparison(console, [*rows, Comparison("same", 1, 1, 1.0)], "a", "b")
+    assert "0.25" in (text := console.export_text()) and "same" not in text
+
+
+def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
+    good = write(tmp_path / "a.json", cpu=1)
+    other = write(tmp_path / "b.json", memory=1)
+    bad = tmp_path / "c.json"
+    with pytest.raises(ConfigError, match="no figure in common"):
+        compare(good, other)
+    with pytest.raises(ConfigError, match="expected a report"):
+        compare(good, bad)
+    bad.write_text("[]")
+    with pytest.raises(ConfigError, match="JSON array"):
+        compare(good, bad)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_process_uses_memory_and_time_and_an_ended_one_has_none() -> None:
+    before = cpu_seconds(os.getpid())
+    sum(range(3_000_000))
+    after = cpu_seconds(os.getpid())
+    assert before is not None and after is not None and after > before
+    assert (memory_bytes(os.getpid()) or 0) > 1_000_000
+    nobody = 2**22 + 1
+    assert cpu_seconds(nobody) is None and memory_bytes(nobody) is None
