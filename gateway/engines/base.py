@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.audio.pcm import Samples
 
@@ -21,6 +21,33 @@ class Priority(IntEnum):
     FINAL = 0
     SPECULATIVE = 1
     PARTIAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How busy an engine is at this moment.
+
+    Attributes:
+        waiting: requests that have not begun.
+        wait_s: how long the oldest of them has waited, in seconds; guesses do not count, because
+            they may wait.
+        step_s: what one step takes that all running replies share, in seconds; 0 where there is
+            none.
+    """
+
+    waiting: int = 0
+    wait_s: float = 0.0
+    step_s: float = 0.0
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An engine on this machine, which tells how busy it is."""
+
+    @property
+    def current_load(self) -> EngineLoad:
+        """How busy the engine is now; costs next to nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

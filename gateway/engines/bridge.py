@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
@@ -54,6 +55,20 @@ class WorkerPool:
             workers: number of threads, at least 1.
         """
         self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
+        self._waiting: dict[object, float] = {}
+        """When each job that has not started was submitted."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not started."""
+        return len(self._waiting)
+
+    @property
+    def wait_s(self) -> float:
+        """How long the oldest of them has waited, in seconds; 0 when none does."""
+        # One copy in one step: the threads take entries out at any moment.
+        submitted = list(self._waiting.values())
+        return time.monotonic() - min(submitted) if submitted else 0.0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in a thread, with the caller's context variables.
@@ -91,7 +106,16 @@ class WorkerPool:
 
     def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         context = contextvars.copy_context()
-        return self._executor.submit(context.run, partial(function, *args, **kwargs))
+        job = object()
+
+        def begin() -> T:
+            self._waiting.pop(job, None)
+            return context.run(partial(function, *args, **kwargs))
+
+        self._waiting[job] = time.monotonic()
+        future = self._executor.submit(begin)
+        future.add_done_callback(lambda _: self._waiting.pop(job, None))
+        return future
 
 
 class _Steps(Generic[T]):

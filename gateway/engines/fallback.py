@@ -9,7 +9,14 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import NoReturn
 
-from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority
+from gateway.engines.base import (
+    ChatMessage,
+    ChatModel,
+    ChatRequest,
+    EngineLoad,
+    Measured,
+    Priority,
+)
 from gateway.engines.breaker import BreakerPolicy, CircuitBreaker
 from gateway.engines.continuation import Continuation, WholeWords
 from gateway.errors import ChatError
@@ -51,6 +58,13 @@ class FallbackChat:
     def local_is_down(self) -> bool:
         """Is the local model left alone, but for probes?"""
         return self._breaker.is_open
+
+    @property
+    def current_load(self) -> EngineLoad:
+        """How busy the local model is; nothing while it is left alone."""
+        if self.local_is_down or not isinstance(self._local, Measured):
+            return EngineLoad()
+        return self._local.current_load
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         """Generate a reply (see ``ChatModel.stream``).

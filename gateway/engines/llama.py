@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from gateway.engines.base import ChatRequest
+from gateway.engines.base import ChatRequest, EngineLoad
 from gateway.engines.llama_commands import Cancel, Done, Forget, Generation, Promote, Start
 from gateway.engines.llama_settings import LlamaSettings
 from gateway.engines.llama_steps import Counters
@@ -18,18 +19,16 @@ __all__ = ["LlamaChat", "LlamaLoad", "LlamaSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class LlamaLoad:
+class LlamaLoad(EngineLoad):
     """How busy the engine was after its last step.
 
     Attributes:
         running: generations (and shared prefixes) in the batch.
-        waiting: requests not admitted yet.
         step_seconds: age of the step in flight, 0 when idle; large when the model hangs.
     """
 
-    running: int
-    waiting: int
-    step_seconds: float
+    running: int = 0
+    step_seconds: float = 0.0
 
 
 class LlamaChat:
@@ -100,10 +99,17 @@ class LlamaChat:
         return self._worker.counters
 
     @property
-    def load(self) -> LlamaLoad:
+    def current_load(self) -> LlamaLoad:
         """How busy the engine is, for admission and health checks."""
         worker = self._worker
-        return LlamaLoad(worker.running, worker.waiting, worker.step_seconds())
+        since = worker.waiting_since
+        return LlamaLoad(
+            waiting=worker.waiting,
+            wait_s=0.0 if since is None else time.monotonic() - since,
+            step_s=worker.decode_seconds,
+            running=worker.running,
+            step_seconds=worker.step_seconds(),
+        )
 
     async def _generate(
         self, request: ChatRequest | None, system_prompt: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from gateway.engines.base import ChatRequest
@@ -25,6 +26,7 @@ class Generation:
 
     Attributes:
         items: what the consumer reads on its loop; never more than max_tokens + 1 items.
+        asked_at: when the reply was asked for, in monotonic seconds.
     """
 
     id: int
@@ -34,6 +36,7 @@ class Generation:
     items: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
     sampler: Sampler | None = None
     text: TextAssembler = field(default_factory=TextAssembler)
+    asked_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

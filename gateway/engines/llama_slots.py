@@ -102,6 +102,12 @@ class SlotScheduler:
         """Requests not yet admitted."""
         return len(self._waiting)
 
+    @property
+    def oldest_waiting(self) -> int | None:
+        """Id of the FINAL request that has waited longest, None when none waits."""
+        final = [job.request.id for job in self._waiting.values() if job.priority == FINAL]
+        return min(final, default=None)
+
     def submit(self, request: SlotRequest) -> None:
         """Put a request on the waiting list, or drop one when the list is full.
 

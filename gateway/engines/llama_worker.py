@@ -34,6 +34,9 @@ from gateway.errors import ChatError, ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
 
+_STEP_WEIGHT = 0.1
+"""Weight of the newest step in the mean of their times."""
+
 
 class LlamaWorker:
     """Runs the model in its own thread from construction to ``stop``.
@@ -56,6 +59,8 @@ class LlamaWorker:
         )
         self.counters = Counters()
         self.running = self.waiting = 0
+        self.waiting_since: float | None = None
+        self.decode_seconds = 0.0
         loaded = threading.Event()
         self._thread = threading.Thread(
             target=self._main, args=(loaded,), name="llama-owner", daemon=True
@@ -161,6 +166,11 @@ class LlamaWorker:
                 idle = False
                 self._step_began = time.monotonic()
                 self._run(step)
+                # Rows of running replies come first; a step without any only reads prompts.
+                if step.rows and step.rows[0].request is not None:
+                    took = time.monotonic() - self._step_began
+                    mean = self.decode_seconds or took
+                    self.decode_seconds = mean + _STEP_WEIGHT * (took - mean)
             self._close_requests()
         except Exception:  # boundary
             logger.exception("the chat model failed; its context is rebuilt")
@@ -170,9 +180,18 @@ class LlamaWorker:
         finally:
             self._step_began = None
         self.counters = replace(self._slots.counters)
-        self.running, self.waiting = self._slots.running, self._slots.waiting
+        self._measure()
         self._flush()
         return idle
+
+    def _measure(self) -> None:
+        """Note how busy the last step was, for readers in other threads."""
+        self.running, self.waiting = self._slots.running, self._slots.waiting
+        oldest = self._slots.oldest_waiting
+        waiting = None if oldest is None else self._generations.get(oldest)
+        self.waiting_since = None if waiting is None else waiting.asked_at
+        if not self.running:
+            self.decode_seconds = 0.0
 
     def _obey(self, command: Command) -> None:
         match command:

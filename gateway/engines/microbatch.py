@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.engines.base import Priority
+from gateway.engines.base import EngineLoad, Priority
 from gateway.errors import EngineError
 
 K = TypeVar("K", bound=Hashable)
@@ -76,6 +76,15 @@ class BatchQueue(Generic[K, T]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def longest_wait(self, now: float) -> float:
+        """Age in seconds of the oldest FINAL request that waits; 0 when none does."""
+        arrivals = [
+            ticket.arrived
+            for ticket in self._waiting
+            if ticket.priority is Priority.FINAL and not ticket.abandoned
+        ]
+        return max(0.0, now - min(arrivals)) if arrivals else 0.0
 
     def offer(self, ticket: Ticket[K, T]) -> list[Ticket[K, T]]:
         """Enter a request; returns what is dropped to keep the bound (it may be the new one)."""
@@ -171,6 +180,12 @@ class MicroBatcher(Generic[K, T, R]):
         self._changed = asyncio.Event()
         self._closing = False
         self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
+
+    @property
+    def current_load(self) -> EngineLoad:
+        """What waits for a batch, and for how long."""
+        now = asyncio.get_running_loop().time()
+        return EngineLoad(len(self._queue), self._queue.longest_wait(now))
 
     async def submit(self, item: T, key: K, priority: Priority, weight: int = 1) -> R:
         """Wait for the result of one item; items of one key have one weight.

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from gateway.audio.pcm import samples_of
-from gateway.engines.base import Speech, Word
+from gateway.engines.base import EngineLoad, Speech, Word
 from gateway.engines.bridge import CancelToken, WorkerPool
 from gateway.engines.piper_text import CLAUSE_PAUSE_S, split_speakable
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
@@ -76,6 +76,11 @@ class PiperSynthesizer:
     def languages(self) -> tuple[str, ...]:
         """Languages that have a voice."""
         return tuple(self._voices)
+
+    @property
+    def current_load(self) -> EngineLoad:
+        """What waits to be spoken, and for how long."""
+        return EngineLoad(self._pool.waiting, self._pool.wait_s)
 
     async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
         """Speak a piece of text; see `gateway.engines.base.Synthesizer`.

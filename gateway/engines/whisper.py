@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.audio.pcm import SAMPLE_RATE, seconds
-from gateway.engines.base import Priority, TranscribeRequest, Transcript
+from gateway.engines.base import EngineLoad, Priority, TranscribeRequest, Transcript
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.microbatch import BatchPolicy, DroppedError, MicroBatcher
 from gateway.engines.whisper_guards import MIN_AVG_LOGPROB, Verdict, is_silent, judge
@@ -96,6 +96,11 @@ class WhisperTranscriber:
     def languages(self) -> tuple[str, ...]:
         """Languages that can be recognised or pinned."""
         return self._model.languages
+
+    @property
+    def current_load(self) -> EngineLoad:
+        """What waits for recognition, and for how long."""
+        return self._batcher.current_load
 
     async def transcribe(self, request: TranscribeRequest) -> Transcript:
         """Recognise one utterance; see `gateway.engines.base.Transcriber`.

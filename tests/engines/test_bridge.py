@@ -159,3 +159,29 @@ def test_cancelling_the_reading_task_skips_the_next_item() -> None:
 
     in_pool(body)
     assert made == [0]
+
+
+def test_a_pool_tells_how_long_the_oldest_of_its_jobs_has_waited() -> None:
+    gate, started = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        gate.wait()
+
+    async def body(pool: WorkerPool) -> None:
+        running = asyncio.create_task(pool.run(hold))
+        await asyncio.to_thread(started.wait)
+        assert (pool.waiting, pool.wait_s) == (0, 0.0)
+        waiting = asyncio.create_task(pool.run(gate.wait))
+        unwanted = asyncio.create_task(pool.run(gate.wait))
+        await asyncio.sleep(0)
+        assert pool.waiting == 2
+        assert pool.wait_s > 0
+        unwanted.cancel()
+        await asyncio.gather(unwanted, return_exceptions=True)
+        assert pool.waiting == 1
+        gate.set()
+        await asyncio.gather(running, waiting)
+        assert (pool.waiting, pool.wait_s) == (0, 0.0)
+
+    in_pool(body)

@@ -126,7 +126,7 @@ def test_closing_the_stream_stops_within_one_token(chat: LlamaChat) -> None:
         await collect(chat, request(max_tokens=1, call="next"))
         # One for a step that was in flight, one for the new request.
         assert chat.counters.sampled - sampled <= 2
-        assert chat.load.running == 0
+        assert chat.current_load.running == 0
 
     asyncio.run(scenario())
 
@@ -146,7 +146,7 @@ def test_cancelling_the_reading_task_frees_its_place(chat: LlamaChat) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await collect(chat, request(max_tokens=1, call="next"))
-        assert chat.load.running == 0
+        assert chat.current_load.running == 0
 
     asyncio.run(scenario())
 
@@ -230,7 +230,7 @@ def test_busy_engine_drops_speculation_and_then_refuses_newcomers(gate: Gate) ->
     async def scenario() -> list[str | BaseException]:
         running = asyncio.create_task(collect(chat, request(call="a")))
         await asyncio.to_thread(gate.reached.wait)
-        assert chat.load.step_seconds > 0
+        assert chat.current_load.step_seconds > 0
         others = [
             asyncio.create_task(collect(chat, item))
             for item in (
@@ -278,7 +278,7 @@ def test_failed_forward_pass_fails_the_requests_and_service_goes_on(
         with pytest.raises(ChatError, match="was restarted"):
             asyncio.run(collect(chat, request(call="b")))
     assert asyncio.run(collect(chat, request())) == before
-    assert chat.load.running == 0
+    assert chat.current_load.running == 0
 
 
 def test_bug_in_the_owner_loop_fails_only_what_was_asked(
@@ -303,7 +303,7 @@ def test_reply_whose_event_loop_is_gone_is_given_up(chat: LlamaChat) -> None:
     loop.close()
     chat._worker.send(Start(Generation(1_000_000, loop, request(call="b", max_tokens=1500))))
     asyncio.run(collect(chat, request()))
-    assert chat.load.running == 0
+    assert chat.current_load.running == 0
 
 
 def test_quantised_cache_serves_too() -> None:

@@ -127,6 +127,16 @@ def test_final_goes_before_speculation_that_came_first() -> None:
     assert step.rows[-1].request == 1
 
 
+def test_the_oldest_waiting_request_is_told_but_not_speculation() -> None:
+    model = scheduler(sequences=1)
+    for number, priority in enumerate((0, SPECULATIVE, 0, 0)):
+        model.submit(request(number, (1, 2), priority=priority))
+    model.step()
+    assert model.scheduler.oldest_waiting == 2
+    model.drain()
+    assert model.scheduler.oldest_waiting is None
+
+
 def test_final_takes_the_place_of_running_speculation() -> None:
     model = scheduler(sequences=2)
     model.submit(request(0, (1, 2), priority=SPECULATIVE, max_tokens=50))
