@@ -128,9 +128,18 @@ class ReplyTask:
             spoken += 1
 
 
+CUT_OFF = "—"
+"""Ends a message of the assistant that the caller interrupted: how written dialogue shows it."""
+
+
 def chat_messages(system: str, utterances: tuple[Utterance, ...]) -> tuple[ChatMessage, ...]:
-    """The conversation as a chat prompt, system message first."""
-    said = (
-        ChatMessage("user" if u.speaker == "caller" else "assistant", u.text) for u in utterances
-    )
-    return (ChatMessage("system", system), *said)
+    """The conversation as a chat prompt, system message first.
+
+    A reply that was interrupted holds the words that were heard, and the mark of a broken-off
+    sentence: so the model knows what the caller does not know.
+    """
+    messages = [ChatMessage("system", system)]
+    for said in utterances:
+        text = f"{said.text.rstrip('.,')}{CUT_OFF}" if said.interrupted else said.text
+        messages.append(ChatMessage("user" if said.speaker == "caller" else "assistant", text))
+    return tuple(messages)

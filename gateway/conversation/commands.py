@@ -12,10 +12,15 @@ Speaker = Literal["caller", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One message of the conversation as it was really said and heard."""
+    """One message of the conversation as it was really said and heard.
+
+    Attributes:
+        interrupted: the assistant was cut off after these words.
+    """
 
     speaker: Speaker
     text: str
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

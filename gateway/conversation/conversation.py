@@ -41,6 +41,9 @@ from gateway.events import (
 )
 
 _FRAME_S = FRAME_MS / 1000
+_LONGEST_GAP_S = 2.0
+"""A longer gap is no way of sending; the client had stopped."""
+
 _SILENCE: Samples = np.zeros(FRAME_SAMPLES, dtype=np.int16)
 
 
@@ -59,7 +62,9 @@ class Conversation:
         self._framer = Framer()
         self._heard_until = 0.0
         """Call time up to which the caller's line is accounted for."""
-        self._last_audio_at = 0.0
+        self._last_audio_at: float | None = None
+        self._usual_gap_s = 0.0
+        """Longest recent gap between chunks: what this line does while it is alive."""
 
     @property
     def phase(self) -> Phase:
@@ -126,7 +131,7 @@ class Conversation:
                 self._machine.hear(_SILENCE, self._heard_until)
 
     def _hear(self, samples: Samples, now: float) -> None:
-        self._last_audio_at = now
+        self._note_gap(now)
         frames = self._framer.push(samples)
         # The last frame of a chunk was spoken just now, the ones before it earlier.
         first = now - seconds(FRAME_SAMPLES * (len(frames) - 1))
@@ -134,9 +139,18 @@ class Conversation:
             self._heard_until = max(self._heard_until, first + index * _FRAME_S)
             self._machine.hear(frame, self._heard_until)
 
+    def _note_gap(self, now: float) -> None:
+        if self._last_audio_at is not None:
+            gap = now - self._last_audio_at
+            if gap < _LONGEST_GAP_S:
+                # Forgotten slowly: some clients send half a second at a time, all through the call.
+                self._usual_gap_s = max(gap, 0.98 * self._usual_gap_s)
+        self._last_audio_at = now
+
     def _stall_deadline(self) -> float | None:
         """When silence has to stand in for audio that does not come, if anybody waits for it."""
         waiting = self._segmenter.speaking or self.phase is Phase.ENDPOINTING
         if not waiting or self.phase is Phase.ENDED:
             return None
-        return max(self._last_audio_at + self._stall_s, self._heard_until + _FRAME_S)
+        patience = max(self._stall_s, 1.5 * self._usual_gap_s)
+        return max((self._last_audio_at or 0.0) + patience, self._heard_until + _FRAME_S)

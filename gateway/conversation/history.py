@@ -12,6 +12,7 @@ class _Entry:
     speaker: Speaker
     text: str
     turn: int
+    interrupted: bool = False
 
 
 class History:
@@ -31,10 +32,10 @@ class History:
             if self._entries[-1].turn == turn:
                 self._entries.pop()
 
-    def assistant_said(self, text: str) -> None:
+    def assistant_said(self, text: str, *, interrupted: bool = False) -> None:
         """Add what was heard of a reply; nothing heard adds nothing."""
         if text:
-            self._entries.append(_Entry("assistant", text, 0))
+            self._entries.append(_Entry("assistant", text, 0, interrupted))
 
     @property
     def last_reply(self) -> str:
@@ -47,12 +48,13 @@ class History:
 
         Joined, because most chat templates accept strictly alternating roles only.
         """
-        said = [(entry.speaker, entry.text) for entry in self._entries]
+        said = [Utterance(entry.speaker, entry.text, entry.interrupted) for entry in self._entries]
         if caller_now:
-            said.append(("caller", caller_now))
+            said.append(Utterance("caller", caller_now))
         merged: list[Utterance] = []
-        for speaker, text in said:
-            if merged and merged[-1].speaker == speaker:
-                text = f"{merged.pop().text} {text}"
-            merged.append(Utterance(speaker, text))
+        for utterance in said:
+            if merged and merged[-1].speaker == utterance.speaker:
+                text = f"{merged.pop().text} {utterance.text}"
+                utterance = Utterance(utterance.speaker, text, utterance.interrupted)
+            merged.append(utterance)
         return tuple(merged)

@@ -195,7 +195,7 @@ class Replies:
         reply, self.live = self.live, None
         assert reply is not None
         if heard := reply.ledger.heard_text(now):
-            self._history.assistant_said(heard)
+            self._history.assistant_said(heard, interrupted=interrupted)
             self._commands.append(
                 NotifyTranscript("assistant", heard, reply.turn, reply.generation, interrupted)
             )

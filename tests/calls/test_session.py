@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.calls.records import TurnRecord
+from gateway.calls.reply import CUT_OFF
 from gateway.calls.session import CallServices, CallSession
 from gateway.conversation.policy import Policy
 from gateway.events import AudioReceived, CallEnded, CallStarted
@@ -163,7 +164,9 @@ def test_barge_in_silences_within_the_lead_and_the_next_prompt_holds_heard_words
         last_sent = call.transport.audio[-1][0]
         assert last_sent - onset <= 0.25
         await call.silence(1500)
-        heard = call.chat.requests[-1].messages[2].content.split()
+        told = call.chat.requests[-1].messages[2].content
+        assert told.endswith(CUT_OFF), "the model is told that it was interrupted"
+        heard = told.removesuffix(CUT_OFF).split()
         assert 5 <= len(heard) < 20
         assert heard == words.split()[: len(heard)]
         assert call.transport.transcripts[1] == ("assistant", " ".join(heard))

@@ -54,6 +54,15 @@ def prompt(*lines: str) -> Prompt:
     )
 
 
+INTERRUPTED_PROMPT = Prompt(
+    (
+        Utterance("caller", QUESTION),
+        Utterance("assistant", "one two three four", interrupted=True),
+        Utterance("caller", "Stop."),
+    )
+)
+
+
 def speaking(driver: Driver, ms: int = 2000) -> Driver:
     """A call in which a reply of eight words has been queued and begins to play."""
     driver.start()
@@ -218,7 +227,7 @@ def test_barge_in_stops_the_reply_and_keeps_only_the_heard_words() -> None:
     assert driver.transcript("Stop.") == [
         CancelReply(1),
         NotifyTranscript("assistant", "one two three four", 1, 1, interrupted=True),
-        StartReply(2, 2, 1, "en", prompt(QUESTION, "one two three four", "Stop."), hold=True),
+        StartReply(2, 2, 1, "en", INTERRUPTED_PROMPT, hold=True),
     ]
     assert driver.silence(280) == [CommitTurn(2, "Stop.", "en"), ReleaseReply(2)]
 
@@ -482,6 +491,23 @@ def test_audio_in_bursts_of_500_ms_gives_the_same_single_turn() -> None:
     (transcribe,) = driver.receive(AudioReceived(silence))
     assert isinstance(transcribe, Transcribe)
     assert np.count_nonzero(transcribe.samples) == 16000
+
+
+def test_client_that_always_sends_in_bursts_is_not_cut_off_between_them() -> None:
+    driver = Driver()
+    driver.start()
+    silence = np.zeros(8000, dtype=np.int16)
+    speech = np.full(8000, 1000, dtype=np.int16)
+    for _ in range(4):
+        driver.wait(500)
+        driver.receive(AudioReceived(silence))
+    for _ in range(6):
+        assert driver.wait(500) == []
+        assert driver.receive(AudioReceived(speech)) == []
+    driver.wait(500)
+    (transcribe,) = driver.receive(AudioReceived(silence))
+    assert isinstance(transcribe, Transcribe)
+    assert np.count_nonzero(transcribe.samples) == 6 * 8000
 
 
 def test_monologue_is_recognised_in_parts_and_committed_as_one_turn() -> None:
