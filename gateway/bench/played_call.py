@@ -115,6 +115,8 @@ def history_problems(outcome: Outcome, call: PlayedCall, rate: SpeakingRate) -> 
     for text in outcome.turn.expect.history:
         if " ".join(words_of(text)) not in words and not outcome.skipped:
             problems.append(f"not in the history: {text!r}")
+    if over is not None and not call.was_cut(over):
+        return problems  # all of it was heard: a missed interruption, but a true history
     for text in outcome.turn.expect.not_in_history:
         if " ".join(words_of(text)) in words:
             problems.append(f"in the history, though nobody heard it: {text!r}")

@@ -128,6 +128,8 @@ def test_words_that_must_not_be_in_the_history_are_looked_for() -> None:
     report = turns_report([PlayedCall(call.caller, [replace(GREETING, interrupted=True)])])
     assert report["history_errors"] == 1
     assert "in the history, though nobody heard it: 'help you'" in report["rows"][0]["problems"]
+    whole = turns_report([PlayedCall(call.caller, [GREETING])])
+    assert whole["history_errors"] == 0
 
 
 def test_an_answer_in_another_language_is_noticed() -> None:
