@@ -15,9 +15,9 @@ from gateway.simulator.scenario_file import load_scenarios
 from tests.simulator.virtual_calls import play
 
 MOST = {
-    "false_cutoffs": 5,
-    "missed_turns": 5,
-    "missed_barge_ins": 1,
+    "false_cutoffs": 1,
+    "missed_turns": 0,
+    "missed_barge_ins": 0,
     "false_interruptions": 0,
     "false_turns": 0,
     "history_errors": 0,
