@@ -1,4 +1,4 @@
-"""The command line: voice-gateway serve | call | demo | doctor."""
+"""The command line: voice-gateway serve | call | demo | replay | doctor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from gateway.bench.cli import app as bench_app
 from gateway.errors import ConfigError, GatewayError
 from gateway.models.cli import app as models_app
+from gateway.replay.cli import register as register_replay
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -208,6 +209,7 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
 
 app.add_typer(bench_app, name="bench")
 app.add_typer(models_app, name="models")
+register_replay(app)
 
 
 @app.command()

@@ -32,6 +32,17 @@ ALLOWED: dict[str, set[str]] = {
     },
     "recording": SHARED | {"gateway.conversation", "gateway.__version__"},
     "servers": SHARED | {"gateway.protocols", "gateway.calls"},
+    "replay": SHARED
+    | {
+        "gateway.conversation",
+        "gateway.calls",
+        "gateway.engines.base",
+        "gateway.protocols.base",
+        "gateway.recording",
+        "gateway.loading",
+        "gateway.simulator.virtual_time",
+        "gateway.__version__",
+    },
 }
 
 AUDIO_LIBRARIES = {"numpy", "soxr", "webrtcvad"}

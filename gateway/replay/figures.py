@@ -1,0 +1,151 @@
+"""What a call was like, counted from the inputs and commands of its core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gateway.conversation.events import PlayoutStarted
+from gateway.conversation.policy import Policy
+from gateway.events import CallEnded, TextReceived
+from gateway.recording.steps import Plain, RecordedStep
+
+
+@dataclass(slots=True)
+class Turn:
+    """One committed turn of the caller.
+
+    Attributes:
+        ended_s: when its last speech ended, in call time from the first input on, seconds.
+        wait_ms: from there until the turn was taken to be over.
+        latency_ms: from there until the first audio of its reply; None if none was played.
+    """
+
+    number: int
+    text: str
+    ended_s: float
+    wait_ms: float
+    latency_ms: float | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """How turns were taken in one call.
+
+    Attributes:
+        cut_offs: turns taken to be over while the caller was about to go on: they spoke before
+            anything of the reply was heard, or interrupted it within ``endpoint.reopen_ms``.
+        barge_ins: replies that the caller stopped later than that.
+        paused, resumed: replies that fell silent for speech over them, and those that went on.
+        idle_prompts: how often the caller was asked whether they are there.
+        speculated, wasted: replies prepared ahead, and those of them that were dropped.
+        hung_up: why the gateway ended the call; "" when it did not.
+    """
+
+    turns: list[Turn] = field(default_factory=list)
+    cut_offs: int = 0
+    barge_ins: int = 0
+    paused: int = 0
+    resumed: int = 0
+    idle_prompts: int = 0
+    speculated: int = 0
+    wasted: int = 0
+    hung_up: str = ""
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Latencies of the answered turns, in their order."""
+        return [turn.latency_ms for turn in self.turns if turn.latency_ms is not None]
+
+
+def figures_of(steps: Iterable[RecordedStep], policy: Policy) -> Figures:
+    """Count what happened in a call that was held under this policy."""
+    counter = _Counter(policy)
+    for step in steps:
+        counter.add(step)
+    return counter.figures
+
+
+class _Counter:
+    def __init__(self, policy: Policy) -> None:
+        self.figures = Figures()
+        self._reopen_s = policy.endpoint.reopen_ms / 1000
+        self._still_there = {phrases.still_there for phrases in policy.phrases.values()} - {""}
+        self._start: float | None = None
+        self._speech_ended: dict[int, float] = {}
+        self._answers: dict[int, int] = {}
+        self._held: set[int] = set()
+        self._released: set[int] = set()
+        self._started: dict[int, float] = {}
+
+    def add(self, step: RecordedStep) -> None:
+        if self._start is None:
+            self._start = step.now
+        if isinstance(step.event, PlayoutStarted):
+            self._playout_started(step.event.generation, step.now)
+        # Whoever types or hangs up, or a call at its longest, stops the assistant without speaking.
+        spoken = step.event is not None and not isinstance(step.event, CallEnded | TextReceived)
+        for command in step.commands or ():
+            self._ordered(command, step.now, spoken)
+
+    def _playout_started(self, generation: int, now: float) -> None:
+        self._started.setdefault(generation, now)
+        turn = self._turn(self._answers.get(generation, 0))
+        if turn is not None and turn.latency_ms is None and self._start is not None:
+            turn.latency_ms = (now - self._start - turn.ended_s) * 1000
+
+    def _turn(self, number: int) -> Turn | None:
+        return next((turn for turn in self.figures.turns if turn.number == number), None)
+
+    def _ordered(self, command: Plain, now: float, spoken: bool) -> None:
+        figures = self.figures
+        match command["type"]:
+            case "Transcribe":
+                self._speech_ended[command["turn"]] = command["speech_ended_at"]
+            case "StartReply":
+                self._reply_started(command)
+            case "ReleaseReply":
+                self._held.discard(command["generation"])
+                self._released.add(command["generation"])
+            case "CancelReply":
+                self._cancelled(command["generation"], now, spoken)
+            case "CommitTurn":
+                self._committed(command["turn"], command["text"], now)
+            case "PauseReply":
+                figures.paused += 1
+            case "ResumeReply":
+                figures.resumed += 1
+            case "HangUp":
+                figures.hung_up = command["reason"]
+
+    def _reply_started(self, command: Plain) -> None:
+        generation = command["generation"]
+        self._answers[generation] = command["turn"]
+        if command["hold"]:
+            self._held.add(generation)
+            self.figures.speculated += 1
+        if command["source"].get("text") in self._still_there:
+            self.figures.idle_prompts += 1
+
+    def _committed(self, number: int, text: str, now: float) -> None:
+        ended = self._speech_ended.get(number, now)
+        start = self._start or 0.0
+        turn = Turn(number, text, ended - start, (now - ended) * 1000)
+        turns = self.figures.turns
+        if (earlier := self._turn(number)) is not None:
+            turns[turns.index(earlier)] = turn
+        else:
+            turns.append(turn)
+
+    def _cancelled(self, generation: int, now: float, spoken: bool) -> None:
+        if generation in self._held:
+            self._held.discard(generation)
+            self.figures.wasted += 1
+            return
+        started = self._started.get(generation)
+        if not spoken:
+            return
+        if started is not None and now - started >= self._reopen_s:
+            self.figures.barge_ins += 1
+        elif started is not None or generation in self._released:
+            self.figures.cut_offs += 1
