@@ -114,6 +114,11 @@ class Stopwatch:
         transcription = self._transcriptions.get((turn, revision))
         self._reply = _ReplyStamps(generation, turn, language, now, transcription)
 
+    def reply_begun(self, generation: int, now: float) -> None:
+        """Preparation of the reply begins only now: it had to wait for the end of the turn."""
+        if reply := self._matching(generation):
+            reply.started = now
+
     def turn_committed(self, turn: int, text: str) -> None:
         """The turn that the reply answers is over."""
         if self._reply is not None and self._reply.turn == turn:
@@ -171,8 +176,8 @@ class Stopwatch:
 def _latency(reply: _ReplyStamps) -> TurnLatency | None:
     """The chain speech end -> order -> transcript -> clause -> speech -> audio, in stages.
 
-    If the reply was ready before the turn was known to be over, the rest of the wait for that
-    decision is endpointing time, and only what follows the decision is sending.
+    Waiting for the decision that the turn is over is endpointing time, be it before the reply was
+    begun or after it was ready; only what follows the decision is sending.
     """
     heard = reply.transcription
     if heard is None or heard.ready is None:
@@ -186,10 +191,14 @@ def _latency(reply: _ReplyStamps) -> TurnLatency | None:
     if clause is None or speech is None or released is None or audio is None:
         return None
     may_leave = max(released, speech)
+    begun = max(heard.ready, min(reply.started, clause))
     return TurnLatency(
-        endpoint_ms=((heard.ordered - heard.speech_ended) + (may_leave - speech)) * 1000,
+        endpoint_ms=(
+            (heard.ordered - heard.speech_ended) + (begun - heard.ready) + (may_leave - speech)
+        )
+        * 1000,
         stt_ms=(heard.ready - heard.ordered) * 1000,
-        chat_ms=(clause - heard.ready) * 1000,
+        chat_ms=(clause - begun) * 1000,
         tts_ms=(speech - clause) * 1000,
         send_ms=(audio - may_leave) * 1000,
     )

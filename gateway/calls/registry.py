@@ -31,6 +31,7 @@ class CallRegistry:
         self._call_ids: set[str] = set()
         self._reserved = 0
         self._draining = False
+        self._busy: str | None = None
 
     @property
     def active(self) -> int:
@@ -45,7 +46,9 @@ class CallRegistry:
     @property
     def free(self) -> int:
         """Calls that may still start."""
-        return max(0, self.max_calls - self.active - self._reserved)
+        if self._draining or self._turned_away is not None:
+            return 0
+        return self._room
 
     @property
     def draining(self) -> bool:
@@ -56,11 +59,22 @@ class CallRegistry:
         """Refuse every new call from now on."""
         self._draining = True
 
+    def refuse_new(self, reason: str | None) -> None:
+        """Refuse new calls for a while, so that running ones keep their pace.
+
+        While there is no call at all one is admitted nevertheless: then it is not calls that keep
+        the machine busy, and refusing them would not help it.
+
+        Args:
+            reason: what the refused are told; None lets them in again.
+        """
+        self._busy = reason
+
     def admit(self) -> Place:
         """Reserve room for the first call of a new socket.
 
         Raises:
-            CapacityError: the gateway is full or draining.
+            CapacityError: the gateway is full, too busy or draining.
         """
         reason = self._refusal()
         if reason is not None:
@@ -91,6 +105,16 @@ class CallRegistry:
     def _refusal(self, *, reserved: bool = False) -> str | None:
         if self._draining:
             return "the gateway is shutting down and takes no new calls"
-        if not reserved and self.free == 0:
+        if reserved:
+            return None
+        if self._room == 0:
             return f"all {self.max_calls} calls of the gateway are in use; try again later"
-        return None
+        return self._turned_away
+
+    @property
+    def _room(self) -> int:
+        return max(0, self.max_calls - self.active - self._reserved)
+
+    @property
+    def _turned_away(self) -> str | None:
+        return self._busy if self.active + self._reserved else None

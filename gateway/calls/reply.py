@@ -30,6 +30,7 @@ class ReplyTask:
         request: the chat request for a prompt's utterances.
         feed: takes SpeechQueued, ReplyEnded and ReplyFailed.
         clock: monotonic seconds, for the stopwatch.
+        ahead: prepare a held reply at once; otherwise nothing is done before its release.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ReplyTask:
         feed: Callable[[CoreEvent], None],
         stopwatch: Stopwatch,
         clock: Callable[[], float],
+        ahead: bool = True,
     ) -> None:
         self._command = command
         self._chat = chat
@@ -53,6 +55,7 @@ class ReplyTask:
         self._stopwatch = stopwatch
         self._clock = clock
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
+        self._ahead = ahead
         self._released = asyncio.Event()
         if not command.hold:
             self._released.set()
@@ -67,6 +70,9 @@ class ReplyTask:
         Engine errors end as ReplyFailed; anything else is a bug and propagates.
         """
         generation = self._command.generation
+        if not self._ahead:
+            await self._released.wait()
+            self._stopwatch.reply_begun(generation, self._clock())
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._think(), name=f"think {generation}")

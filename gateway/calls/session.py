@@ -69,7 +69,9 @@ class CallServices:
         system_prompt: first message of every chat prompt.
         voice_detector: makes the voice detector of one call.
         on_turn: told about every finished exchange.
-        counters: ``speculation_started``, ``_used``, ``_wasted`` and ``replies_resumed``.
+        counters: ``speculation_started``, ``_used``, ``_wasted``, ``_skipped``, and
+            ``replies_resumed``.
+        may_speculate: is there time to prepare replies that may never be heard?
         recorder: writes down what the core of every call is told; None records nothing.
         clock: monotonic seconds.
     """
@@ -86,6 +88,7 @@ class CallServices:
     counters: Counter[str] = field(default_factory=Counter)
     recorder: Recorder | None = None
     clock: Callable[[], float] = time.monotonic
+    may_speculate: Callable[[], bool] = lambda: True
 
 
 class CallSession:
@@ -265,9 +268,10 @@ class CallSession:
         if not command.hold:
             self._stopwatch.released(command.generation, now)
         self._stop_reply()
+        self._speculating = command.hold and self._services.may_speculate()
         if command.hold:
-            self._speculating = True
-            self._services.counters["speculation_started"] += 1
+            outcome = "started" if self._speculating else "skipped"
+            self._services.counters[f"speculation_{outcome}"] += 1
         self._player.open(command.generation, hold=command.hold)
         self._reply = ReplyTask(
             command,
@@ -278,6 +282,7 @@ class CallSession:
             feed=self._feed,
             stopwatch=self._stopwatch,
             clock=self._clock,
+            ahead=self._speculating,
         )
         self._reply_task = self._spawn(self._reply.run(), f"reply {command.generation}")
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from gateway.calls.load import LoadMonitor
 from gateway.calls.registry import CallRegistry
 
 CALL_PATHS = ("/", "/call")
@@ -47,9 +48,12 @@ class Readiness:
 class HttpPages:
     """Answers a request before the upgrade; None lets a call through."""
 
-    def __init__(self, registry: CallRegistry, readiness: Readiness) -> None:
+    def __init__(
+        self, registry: CallRegistry, readiness: Readiness, load: LoadMonitor | None = None
+    ) -> None:
         self._registry = registry
         self._readiness = readiness
+        self._load = load or LoadMonitor()
 
     def answer(self, request: Request) -> Response | None:
         """The page for this path, or a refusal, or None for a call that may upgrade."""
@@ -74,6 +78,9 @@ class HttpPages:
             "parts": self._readiness.parts,
             "calls": self._registry.active,
             "max_calls": self._registry.max_calls,
+            "free": self._registry.free,
+            "level": self._load.level.name.lower(),
+            "load": self._load.delays.milliseconds(),
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return _response(status, json.dumps(body) + "\n", "application/json")

@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from gateway.calls.base import CallFactory
+from gateway.calls.load import LoadMonitor
 from gateway.calls.registry import CallRegistry, Place
 from gateway.errors import CapacityError, ConfigError
 from gateway.protocols.base import CallProtocol
@@ -54,6 +55,7 @@ class WebSocketServer:
         registry: admission, shared with every other listener.
         readiness: calls are refused until everything in it is up.
         protocol_factory: makes the protocol of each socket.
+        load: shown on the page that tells whether calls are taken.
     """
 
     def __init__(
@@ -66,12 +68,13 @@ class WebSocketServer:
         readiness: Readiness | None = None,
         protocol_factory: Callable[[], CallProtocol] = NativeProtocol,
         limits: EdgeLimits | None = None,
+        load: LoadMonitor | None = None,
     ) -> None:
         self._call_factory = call_factory
         self._registry = registry
         self._host = host
         self._port = port
-        self._pages = HttpPages(registry, readiness or Readiness())
+        self._pages = HttpPages(registry, readiness or Readiness(), load)
         self._protocol_factory = protocol_factory
         self._limits = limits or EdgeLimits()
         self._server: Server | None = None

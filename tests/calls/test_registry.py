@@ -47,6 +47,29 @@ def test_a_full_registry_admits_no_socket_and_no_further_call() -> None:
     assert registry.active == 2
 
 
+def test_a_busy_gateway_refuses_new_calls_but_keeps_the_places_it_gave() -> None:
+    registry = CallRegistry(5)
+    place = registry.admit()
+    registry.refuse_new("the gateway is busy")
+    assert registry.free == 0
+    with pytest.raises(CapacityError, match="the gateway is busy"):
+        registry.admit()
+    registry.open("a", place)
+    with pytest.raises(ProtocolError, match="the gateway is busy"):
+        registry.open("b")
+    registry.refuse_new(None)
+    assert registry.free == 4
+    registry.open("b")
+
+
+def test_a_busy_gateway_without_calls_admits_one() -> None:
+    registry = CallRegistry(5)
+    registry.refuse_new("the gateway is busy")
+    assert registry.free == 5
+    registry.admit()
+    assert registry.free == 0
+
+
 def test_a_running_call_id_is_refused_and_the_place_is_kept() -> None:
     registry = CallRegistry(3)
     registry.open("a")

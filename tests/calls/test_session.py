@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Coroutine
 
 import numpy as np
@@ -11,6 +12,7 @@ from gateway.calls.records import TurnRecord
 from gateway.calls.reply import CUT_OFF
 from gateway.calls.session import CallServices, CallSession
 from gateway.conversation.policy import Policy
+from gateway.engines.base import Priority
 from gateway.events import AudioReceived, CallEnded, CallStarted
 from tests.calls.fakes import (
     FakeChat,
@@ -38,6 +40,8 @@ class Call:
         self.records: list[TurnRecord] = []
         self.transcriber, self.chat, self.synthesizer = transcriber, chat, FakeSynthesizer()
         self.transport = RecordingTransport(loop.time)
+        self.counters: Counter[str] = Counter()
+        self.may_speculate = True
         self.session = CallSession(
             "c1",
             self.transport,
@@ -51,7 +55,9 @@ class Call:
                 max_tokens=50,
                 temperature=0.0,
                 on_turn=self.records.append,
+                counters=self.counters,
                 clock=loop.time,
+                may_speculate=lambda: self.may_speculate,
             ),
         )
         self.task = loop.create_task(self.session.run())
@@ -151,6 +157,43 @@ def test_reply_is_prepared_but_not_heard_before_the_turn_is_over() -> None:
         assert call.transport.audio == []
 
     converse(body)
+
+
+def test_under_load_a_reply_is_not_prepared_before_the_turn_is_over() -> None:
+    async def body(call: Call) -> None:
+        call.may_speculate = False
+        await call.say(800)
+        await call.silence(300)
+        assert len(call.transcriber.requests) == 1
+        assert (call.chat.requests, call.synthesizer.spoken) == ([], [])
+        await call.silence(3000)
+        assert call.transport.transcripts[-1] == ("assistant", "We open at nine. Please come.")
+        assert call.chat.requests[0].priority is Priority.FINAL
+        (record,) = call.records
+        assert not record.speculation_used
+        assert record.caller_text == "When do you open?"
+        assert record.latency is not None
+        assert record.latency.chat_ms == pytest.approx(20 * 4, abs=2), "four words of a clause"
+        assert record.latency.endpoint_ms > 200
+        assert call.counters == {"speculation_skipped": 1}
+
+    converse(body)
+
+
+def test_a_reply_that_waits_for_the_end_of_its_turn_is_dropped_when_the_caller_goes_on() -> None:
+    async def body(call: Call) -> None:
+        call.may_speculate = False
+        await call.say(800)
+        await call.silence(260)
+        call.may_speculate = True
+        await call.say(800)
+        await call.silence(3000)
+        assert len(call.chat.requests) == 1
+        assert call.counters["speculation_skipped"] == 1
+        assert call.counters["speculation_used"] == 1
+        assert call.counters["speculation_wasted"] == 0
+
+    converse(body, texts=("When do you", "When do you open?"))
 
 
 def test_barge_in_silences_within_the_lead_and_the_next_prompt_holds_heard_words_only() -> None:
