@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar, cast
 
 from gateway.calls.base import CallTransport, RunningCall
+from gateway.calls.load import LoadMonitor, LoadPolicy, LoadSampler
 from gateway.calls.records import TurnRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.session import CallServices, CallSession
@@ -73,12 +74,19 @@ class Gateway:
         self._readiness = Readiness("stt", "llm", "tts", "calls")
         self._services: CallServices | None = None
         self.counters: Counter[str] = Counter()
-        """Totals of all calls: speculation started, used, wasted; replies resumed."""
+        """Totals of all calls: speculation started, used, wasted, skipped; replies resumed."""
         self._loading: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
+        self._load_monitor = LoadMonitor(
+            LoadPolicy(
+                speculation_s=settings.load_speculation_ms / 1000,
+                refuse_s=settings.load_refuse_ms / 1000,
+            )
+        )
+        self._registry = CallRegistry(settings.gateway_max_calls)
         self._server = WebSocketServer(
             self._new_call,
-            CallRegistry(settings.gateway_max_calls),
+            self._registry,
             host=settings.gateway_host,
             port=settings.gateway_port,
             readiness=self._readiness,
@@ -87,6 +95,7 @@ class Gateway:
                 init_timeout_s=settings.gateway_init_timeout_s,
                 idle_timeout_s=settings.gateway_idle_timeout_s,
             ),
+            load=self._load_monitor,
         )
 
     @property
@@ -157,10 +166,23 @@ class Gateway:
             max_tokens=self._settings.llm_max_tokens,
             temperature=self._settings.llm_temperature,
             on_turn=self._on_turn,
+            may_speculate=lambda: self._load_monitor.may_speculate,
             recorder=self._recorder,
         )
+        self._watch_load(self._services)
         self._readiness.mark("calls")
         log.info("ready for calls after %.1f s", time.monotonic() - started)
+
+    def _watch_load(self, services: CallServices) -> None:
+        sampler = LoadSampler(
+            self._load_monitor,
+            self._registry,
+            stt=services.transcriber,
+            chat=services.chat,
+            tts=services.synthesizer,
+        )
+        task = asyncio.create_task(sampler.run(), name="sample load")
+        self._stack.push_async_callback(_stopped, task)
 
     async def _part(self, name: str, load: Awaitable[EngineT]) -> EngineT:
         engine = await load
@@ -220,6 +242,12 @@ def served_profile(settings: Settings) -> Profile:
             " GATEWAY_LANGUAGES"
         )
     return {code: profile[code] for code in settings.languages}
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _all(

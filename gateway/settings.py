@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     gateway_idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     gateway_drain_timeout_s: float = Field(default=10.0, ge=0, le=3600)
     gateway_threads: int = Field(default=0, ge=0, le=1024)
+    load_speculation_ms: int = Field(default=150, ge=0, le=60_000)
+    load_refuse_ms: int = Field(default=600, ge=0, le=60_000)
     gateway_languages: str = "en,ar,ru"
     gateway_default_language: str = "en"
 
@@ -143,6 +145,14 @@ class Settings(BaseSettings):
             known = ",".join(SUPPORTED_LANGUAGES)
             raise ValueError(f"expected different codes out of {known}, separated by commas")
         return ",".join(codes)
+
+    @field_validator("load_refuse_ms")
+    @classmethod
+    def _after_speculation(cls, value: int, info: ValidationInfo) -> int:
+        speculation = info.data.get("load_speculation_ms", 0)
+        if 0 < value < speculation:
+            raise ValueError(f"expected 0 or at least LOAD_SPECULATION_MS ({speculation})")
+        return value
 
     @field_validator("gateway_default_language")
     @classmethod

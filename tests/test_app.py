@@ -99,7 +99,8 @@ def test_stages_of_each_turn_add_up_to_its_voice_to_voice_latency(settings: Sett
         assert min(stages.stt_ms, stages.chat_ms, stages.tts_ms) >= 0
         parts = (stages.endpoint_ms, stages.stt_ms, stages.chat_ms, stages.tts_ms, stages.send_ms)
         assert sum(parts) == pytest.approx(stages.voice_to_voice_ms)
-        assert stages.voice_to_voice_ms >= settings.turn_complete_ms
+        # Speech ends at a frame, and frames of 20 ms come a little early or late.
+        assert stages.voice_to_voice_ms >= settings.turn_complete_ms - 20
 
 
 def test_language_is_detected_when_the_client_gives_no_hint(settings: Settings) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from typing import Final
 
 from gateway.calls.registry import CallRegistry
-from gateway.engines.base import EngineLoad
+from gateway.engines.base import EngineLoad, Measured
 
 log = logging.getLogger(__name__)
 
@@ -195,19 +194,24 @@ class LoadSampler:
     """Looks at the load again and again.
 
     Args:
-        read: how busy recognition, chat and synthesis are, in this order.
         registry: told when to refuse new calls.
+        stt, chat, tts: the engines; one that is not `Measured` counts as idle.
     """
 
     def __init__(
         self,
         monitor: LoadMonitor,
-        read: Callable[[], tuple[EngineLoad, EngineLoad, EngineLoad]],
         registry: CallRegistry,
+        *,
+        stt: object,
+        chat: object,
+        tts: object,
     ) -> None:
         self._monitor = monitor
-        self._read = read
         self._registry = registry
+        self._engines = [
+            engine if isinstance(engine, Measured) else None for engine in (stt, chat, tts)
+        ]
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -217,10 +221,16 @@ class LoadSampler:
             await asyncio.sleep(_SAMPLE_S)
             now = loop.time()
             before = self._monitor.level
-            changed = self._monitor.observe(LoadReading(*self._read(), max(0.0, now - due)), now)
+            changed = self._monitor.observe(self._read(max(0.0, now - due)), now)
             self._registry.refuse_new(self._monitor.refusal)
             if changed:
                 self._tell(before)
+
+    def _read(self, lag_s: float) -> LoadReading:
+        stt, chat, tts = (
+            engine.current_load if engine else EngineLoad() for engine in self._engines
+        )
+        return LoadReading(stt, chat, tts, lag_s)
 
     def _tell(self, before: LoadLevel) -> None:
         after = self._monitor.level

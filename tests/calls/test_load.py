@@ -128,18 +128,19 @@ def test_a_level_can_be_switched_off(policy: LoadPolicy, levels: list[str]) -> N
 def test_the_sampler_refuses_calls_and_says_each_change_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    busy = EngineLoad(4, 3.0)
+    class Engine:
+        current_load = EngineLoad(4, 3.0)
 
     async def main(loop: VirtualTimeLoop) -> None:
         monitor, registry = LoadMonitor(POLICY), CallRegistry(5)
         registry.open("a")
-        load = [busy]
-        sampler = LoadSampler(monitor, lambda: (load[0], EngineLoad(), EngineLoad()), registry)
+        engine = Engine()
+        sampler = LoadSampler(monitor, registry, stt=engine, chat=None, tts=None)
         task = loop.create_task(sampler.run())
         await asyncio.sleep(10)
         with pytest.raises(CapacityError, match="busy: its calls wait"):
             registry.admit()
-        load[0] = EngineLoad()
+        engine.current_load = EngineLoad()
         await asyncio.sleep(30)
         registry.admit()
         task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -95,6 +96,28 @@ def test_a_full_gateway_refuses_before_the_upgrade_and_takes_the_next_when_free(
             async with bench.connect() as ws:
                 await ws.send(init())
                 await echo_works(ws)
+
+    run(test)
+
+
+def test_a_busy_gateway_refuses_before_the_upgrade_says_when_to_come_back_and_shows_it() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws:
+            await ws.send(init("a"))
+            await echo_works(ws, "a")
+            bench.registry.refuse_new("the gateway is busy")
+            assert await refused(bench) == (503, "the gateway is busy")
+            with pytest.raises(InvalidStatus) as caught:
+                await bench.connect()
+            assert int(caught.value.response.headers["Retry-After"]) > 0
+            page = (await get(bench, "GET /readyz HTTP/1.1")).partition("\r\n\r\n")[2]
+            shown = json.loads(page)
+            assert (shown["calls"], shown["free"], shown["level"]) == (1, 0, "normal")
+            assert shown["load"]["delay_ms"] == 0
+            bench.registry.refuse_new(None)
+            async with bench.connect():
+                pass
+            await echo_works(ws, "a")
 
     run(test)
 
