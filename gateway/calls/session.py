@@ -258,6 +258,7 @@ class CallSession:
                 transcript.text,
                 transcript.language,
                 transcript.language_probability,
+                transcript.avg_logprob,
             )
         )
 

@@ -34,6 +34,8 @@ class CallerTurn:
         self.number = number
         self.revision = 0
         self.speech_ended_at = 0.0
+        self.avg_logprob = 0.0
+        """How sure the recogniser was of the last part."""
         self._parts = [_Part()]
         self.append(audio)
 
@@ -79,12 +81,13 @@ class CallerTurn:
             self.cut()
             self.append(audio)
 
-    def accept(self, revision: int, text: str) -> bool:
+    def accept(self, revision: int, text: str, avg_logprob: float = 0.0) -> bool:
         """Take a result; False when it is for a revision that no longer counts."""
         part = self._waiting_for(revision)
         if part is None:
             return False
         part.text = text.strip()
+        self.avg_logprob = avg_logprob
         if part is not self._parts[-1]:
             part.pieces.clear()
         return True

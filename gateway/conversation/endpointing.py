@@ -91,10 +91,13 @@ class Endpointing:
         self._pause_ms = 0.0
         """Running mean of this caller's pauses inside turns."""
 
-    def wait_ms(self, text: str, language: str, asked: str) -> float:
-        """Silence that ends the turn, in ms."""
+    def wait_ms(self, text: str, language: str, asked: str, avg_logprob: float = 0.0) -> float:
+        """Silence that ends the turn, in ms; words that may be misheard prove no end."""
         policy = self._policy
-        match completeness(text, language, asked):
+        kind = completeness(text, language, asked)
+        if kind is Completeness.COMPLETE and avg_logprob < policy.doubt_logprob:
+            kind = Completeness.UNSURE
+        match kind:
             case Completeness.COMPLETE:
                 wait = float(policy.complete_ms)
             case Completeness.UNSURE:

@@ -11,13 +11,17 @@ from gateway.events import EdgeEvent
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReady:
-    """Result of one Transcribe; ``text`` is empty when nothing was said."""
+    """Result of one Transcribe; ``text`` is empty when nothing was said.
+
+    ``avg_logprob`` (mean log-probability per token, <= 0) tells how sure the recogniser is.
+    """
 
     turn: int
     revision: int
     text: str
     language: str
     language_probability: float = 1.0
+    avg_logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,16 @@ _MOST_BACKCHANNEL_WORDS = 3
 _ECHO_SHARE = 0.75
 """Part of the words that must be the assistant's own, in order."""
 
+_NEARLY = 0.8
 _MISHEARD = 0.66
 """Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
 
 
-def interrupts(text: str, language: str, speaking: str) -> bool:
+def interrupts(text: str, language: str, speaking: str, *, grunt: bool = False) -> bool:
     """Judge the transcript of speech over the assistant.
 
     Args:
+        grunt: the speech was short and its words are in doubt.
         text: what was recognised; empty for a cough, noise or music.
         language: language of the call.
         speaking: what the assistant has said of its reply by now, and is about to say.
@@ -25,12 +27,22 @@ def interrupts(text: str, language: str, speaking: str) -> bool:
     words, known = words_of(text), lexicon(language)
     if not words:
         return False
-    if any(contains(words, stop) for stop in known.stops):
+    if stops(words, known):
         return True
+    if grunt:
+        return False
     if is_backchannel(words, known):
         # After a question, "yes" is an answer.
         return speaking.rstrip().endswith(("?", "؟"))
     return not is_repeated(words, words_of(speaking))
+
+
+def stops(words: list[str], known: Lexicon) -> bool:
+    """Whether the words ask the assistant to stop, misheard single words included."""
+    if any(contains(words, stop) for stop in known.stops):
+        return True
+    single = [stop[0] for stop in known.stops if len(stop) == 1]
+    return bool(words) and bool(get_close_matches(words[0], single, n=1, cutoff=_NEARLY))
 
 
 def is_backchannel(words: list[str], known: Lexicon) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.audio.echo import EchoDetector
 from gateway.audio.pcm import FRAME_MS, Samples
 from gateway.conversation.caller_turn import CallerTurn
+from gateway.conversation.policy import Policy
 
 _ECHO_CHECK_FRAMES = 5
 
@@ -52,3 +53,8 @@ class Overlap:
                 # What came back so far is not the caller's; their onset is kept.
                 self.turn.keep_last(self._window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
         return not self._is_echo
+
+    def is_grunt(self, speech_ms: int, policy: Policy) -> bool:
+        """Whether the speech was short and its words are in doubt."""
+        in_doubt = self.turn.avg_logprob < policy.endpoint.doubt_logprob
+        return in_doubt and speech_ms <= policy.barge_in.short_ms

@@ -45,6 +45,7 @@ class EndpointPolicy:
         incomplete_ms: the same after an unfinished sentence.
         ceiling_ms: no turn waits longer.
         cut_off_ms: more patience with a caller who was cut off, each time, up to three times.
+        doubt_logprob: mean log-probability of a transcript under which its words are in doubt.
         reopen_ms: speech this soon after the reply began to play means that the caller was cut off.
     """
 
@@ -56,6 +57,7 @@ class EndpointPolicy:
     ceiling_ms: int = 2000
     cut_off_ms: int = 120
     reopen_ms: int = 500
+    doubt_logprob: float = -0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,15 @@ class BargeInPolicy:
         pause_ms: speech over the assistant that pauses it; what was said decides how it goes on.
         judge_ms: speech that goes on this long is judged before it pauses.
         undecided_ms: no verdict after this much speech: the caller has the floor.
+        short_ms: speech over the assistant that is no longer than this, and whose words are in
+            doubt, does not interrupt: most likely it was a grunt.
         echo_window_ms: stretch of sound that is compared with our own voice.
     """
 
     pause_ms: int = 80
     judge_ms: int = 700
     undecided_ms: int = 1800
+    short_ms: int = 600
     echo_window_ms: int = 300
 
 

@@ -26,7 +26,7 @@ class Recognition:
         return (
             turn is not None
             and turn.number == event.turn
-            and turn.accept(event.revision, event.text)
+            and turn.accept(event.revision, event.text, event.avg_logprob)
         )
 
     def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:

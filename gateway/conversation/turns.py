@@ -235,7 +235,9 @@ class TurnMachine:
         text = overlap.turn.text
         if reply is None or text is None:
             return
-        if interrupts(text, self._language.current, reply.ledger.speaking(now)):
+        grunt = overlap.is_grunt(self._segmenter.speech_ms, self._policy)
+        speaking = reply.ledger.speaking(now)
+        if interrupts(text, self._language.current, speaking, grunt=grunt):
             self._interrupt(overlap, now)
             return
         if self.phase is Phase.INTERRUPTED:
@@ -260,8 +262,7 @@ class TurnMachine:
 
     def transcript_ready(self, event: TranscriptReady, now: float) -> None:
         """A result for the open turn or for speech over the assistant, or one too late."""
-        turn = self._recognised_turn()
-        if not self._recognition.accepted(turn, event):
+        if not self._recognition.accepted(self._recognised_turn(), event):
             return
         if self._overlap is not None:
             self._judge_overlap(self._overlap, now)
@@ -303,7 +304,7 @@ class TurnMachine:
         if turn is None or not turn.text:
             return
         wait_ms = self._endpointing.wait_ms(
-            turn.text, self._language.current, self._history.last_reply
+            turn.text, self._language.current, self._history.last_reply, turn.avg_logprob
         )
         if self._segmenter.silence_ms < wait_ms:
             return

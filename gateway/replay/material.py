@@ -7,7 +7,7 @@ the time for which it was held back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -105,8 +105,8 @@ class Transcripts:
             return nearest
         words = " ".join(word for at, word in self._timeline if start <= at <= end)
         match nearest.result:
-            case TranscriptReady(turn, revision, _, language, probability):
-                result = TranscriptReady(turn, revision, words, language, probability)
+            case TranscriptReady() as ready:
+                result = replace(ready, text=words)
             case _:
                 result = TranscriptReady(0, 0, words, "en")
         return Recognised(start, end, nearest.speech_end, nearest.delay, result)

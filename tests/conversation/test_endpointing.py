@@ -102,3 +102,10 @@ def test_callers_own_long_pauses_stretch_the_unsure_wait() -> None:
     for _ in range(5):
         endpointing.went_on(900)
     assert endpointing.wait_ms("so about that thing", "en", "") > first
+
+
+def test_words_in_doubt_do_not_prove_the_end_of_a_turn() -> None:
+    policy = EndpointPolicy()
+    endpointing = Endpointing(policy)
+    assert endpointing.wait_ms("Where are you located.", "en", "", -0.1) == policy.complete_ms
+    assert endpointing.wait_ms("Where are you located.", "en", "", -0.9) == policy.unsure_ms

@@ -46,3 +46,9 @@ def test_agreement_over_a_question_is_its_answer(text: str) -> None:
 
 def test_single_word_of_the_reply_is_not_taken_for_its_echo() -> None:
     assert interrupts("Friday?", "en", REPLY)
+
+
+def test_short_sound_with_doubtful_words_is_a_grunt_unless_it_says_stop() -> None:
+    assert not interrupts("Emma Kitem.", "en", REPLY, grunt=True)
+    assert interrupts("Emma Kitem.", "en", REPLY)
+    assert interrupts("Waite.", "en", REPLY, grunt=True)
