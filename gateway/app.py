@@ -25,9 +25,15 @@ from gateway.conversation.policy import (
     Policy,
 )
 from gateway.errors import ConfigError, GatewayError
-from gateway.loading import load_chat, load_transcriber, load_voices, voice_detectors
+from gateway.loading import (
+    load_chat,
+    load_transcriber,
+    load_voices,
+    served_profile,
+    voice_detectors,
+)
 from gateway.protocols.native import NativeProtocol
-from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile, phrases_of
+from gateway.receptionist.profile import Profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
 from gateway.recording.recorder import FileRecorder
 from gateway.servers.connection import EdgeLimits
@@ -224,24 +230,6 @@ def conversation_policy(settings: Settings, profile: Profile) -> Policy:
             max_call_ms=round(settings.max_call_s * 1000),
         ),
     )
-
-
-def served_profile(settings: Settings) -> Profile:
-    """The configured business profile, in the languages that are served.
-
-    Raises:
-        ConfigError: it cannot be read, or lacks a served language.
-    """
-    path = settings.business_profile or DEFAULT_PROFILE
-    profile = load_profile(path)
-    missing = [code for code in settings.languages if code not in profile]
-    if missing:
-        tables = ", ".join(f"[{code}]" for code in missing)
-        raise ConfigError(
-            f"business profile {path} lacks {tables}: add it, or take the language out of"
-            " GATEWAY_LANGUAGES"
-        )
-    return {code: profile[code] for code in settings.languages}
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

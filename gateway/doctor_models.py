@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from gateway import loading
 from gateway.models.catalogue import Kind
 from gateway.models.check import describe_models
+from gateway.receptionist.prompt import system_prompt
 from gateway.settings import Settings
 
 
@@ -27,12 +29,15 @@ def load_speech_model(settings: Settings) -> str:
 
 
 def load_chat_model(settings: Settings) -> str:
-    """Load the chat model; says which one and how long it took.
+    """Load the chat model with the system prompt of calls; says which one and how long it took.
 
     Raises:
-        ModelError: the model cannot be used.
+        ModelError: the model cannot be used, or the system prompt leaves no room for a
+            conversation.
+        ConfigError: the business profile cannot be used.
     """
-    return _timed("llm", loading.load_chat, settings)
+    prompt = system_prompt(loading.served_profile(settings))
+    return _timed("llm", partial(loading.load_chat, prompt=prompt), settings)
 
 
 def load_voices(settings: Settings) -> str:

@@ -10,7 +10,9 @@ from gateway.audio.vad import ConfirmedVad, WebRtcVad
 from gateway.conversation.segmenter import VoiceDetector
 from gateway.errors import ConfigError, GatewayError
 from gateway.models.check import require_models
+from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
 from gateway.settings import Settings
+from gateway.thread_budget import thread_budget
 
 if TYPE_CHECKING:
     from gateway.engines.base import ChatModel
@@ -22,13 +24,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def engine_threads(settings: Settings) -> int:
-    """Threads of each engine.
+def served_profile(settings: Settings) -> Profile:
+    """The configured business profile, in the languages that are served.
 
-    Recognition and chat take turns in one call but overlap across calls: half of the cores each
-    keeps them from waiting for one another's threads, and voices fit in between.
+    Raises:
+        ConfigError: it cannot be read, or lacks a served language.
     """
-    return max(1, settings.threads // 2)
+    path = settings.business_profile or DEFAULT_PROFILE
+    profile = load_profile(path)
+    missing = [code for code in settings.languages if code not in profile]
+    if missing:
+        tables = ", ".join(f"[{code}]" for code in missing)
+        raise ConfigError(
+            f"business profile {path} lacks {tables}: add it, or take the language out of"
+            " GATEWAY_LANGUAGES"
+        )
+    return {code: profile[code] for code in settings.languages}
 
 
 async def load_transcriber(settings: Settings) -> WhisperTranscriber:
@@ -40,13 +51,15 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
 
     require_models(settings, "stt")
+    budget = thread_budget(settings.threads)
     return await WhisperTranscriber.load(
         WhisperSettings(
             model_path=settings.stt_path,
             languages=settings.languages,
             device=settings.stt_device,
             compute_type=settings.compute_type,
-            threads=engine_threads(settings),
+            threads=budget.stt,
+            workers=budget.stt_workers,
             window=settings.stt_window,
         )
     )
@@ -91,7 +104,7 @@ async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
             LlamaSettings(
                 model=settings.llm_path,
                 n_ctx=settings.llm_context,
-                threads=engine_threads(settings),
+                threads=thread_budget(settings.threads).chat,
                 n_gpu_layers=settings.llm_gpu_layers,
             ),
         )
@@ -144,7 +157,8 @@ async def load_voices(settings: Settings) -> PiperSynthesizer:
 
     require_models(settings, "tts")
     voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
-    return await PiperSynthesizer.load(PiperSettings(voices, workers=engine_threads(settings)))
+    workers = thread_budget(settings.threads).tts
+    return await PiperSynthesizer.load(PiperSettings(voices, workers=workers))
 
 
 def voice_detectors() -> Callable[[], VoiceDetector]:

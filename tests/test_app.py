@@ -15,12 +15,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.app import Gateway, served_profile
+from gateway.app import Gateway
 from gateway.audio.pcm import Samples, encode_s16le
 from gateway.calls.records import TurnRecord
 from gateway.calls.session import CallSession
 from gateway.engines.base import ChatRequest
 from gateway.errors import ChatError, ConfigError, ModelError
+from gateway.loading import served_profile
 from gateway.settings import Settings, load_settings
 from gateway.simulator.client import CallResult, place_call
 from gateway.simulator.conversations import Conversation, load_conversations

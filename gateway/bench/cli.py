@@ -102,11 +102,11 @@ def turns(
 
 
 def _virtual_turns(settings: Settings, prepared: list[PreparedCall], mishear: float) -> Report:
-    from gateway.app import conversation_policy, served_profile
+    from gateway.app import conversation_policy
     from gateway.bench.played_call import PlayedCall
     from gateway.bench.surroundings import describe_machine
     from gateway.bench.turns_report import turns_report
-    from gateway.loading import voice_detectors
+    from gateway.loading import served_profile, voice_detectors
     from gateway.simulator.virtual import VirtualGateway
 
     policy = conversation_policy(settings, served_profile(settings))

@@ -14,8 +14,9 @@ import numpy as np
 from gateway.bench.report import Report, ratio, spread
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest
 from gateway.errors import ChatError
-from gateway.loading import engine_threads, load_chat
+from gateway.loading import load_chat
 from gateway.settings import Settings
+from gateway.thread_budget import thread_budget
 
 CALLERS = 8
 _PROMPT_TOKENS = 400
@@ -41,7 +42,7 @@ async def bench_llm(settings: Settings, runs: int) -> Report:
     The library serves the same eight requests one after the other, as its lock makes it; it keeps
     the beginning of the last prompt, so the shared system prompt costs it nothing either.
     """
-    plain = await asyncio.to_thread(_PlainLlama, settings, engine_threads(settings))
+    plain = await asyncio.to_thread(_PlainLlama, settings, thread_budget(settings.threads).chat)
     prompt = plain.prompt("a")
     ours = await load_chat(settings.model_copy(update={"llm_mode": "local"}), prompt)
     measured: dict[str, list[float]] = {}

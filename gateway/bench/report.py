@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from gateway.bench.surroundings import describe_machine, describe_models
 from gateway.settings import Settings
+from gateway.thread_budget import thread_budget
 
 Report = dict[str, Any]
 """Plain values: numbers, texts, and tables of them."""
@@ -34,9 +36,10 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     return round(numerator / denominator, 2) if numerator is not None and denominator else None
 
 
-def in_surroundings(settings: Settings, threads: int, figures: Report) -> Report:
+def in_surroundings(settings: Settings, figures: Report) -> Report:
     """Figures with the machine, the models and the threads that gave them."""
-    models = {**describe_models(settings), "threads_per_engine": threads}
+    budget = thread_budget(settings.threads)
+    models = {**describe_models(settings), "threads_per_engine": asdict(budget)}
     return {**describe_machine(), "models": models, **figures}
 
 

@@ -144,8 +144,7 @@ def _measure(title: str, run: Callable[[Settings], Any], file: Path | None) -> N
     """Run a benchmark with the configured settings; print and write what it found."""
     from gateway.bench.report import in_surroundings, publish
     from gateway.bench.surroundings import quiet_settings
-    from gateway.loading import engine_threads
 
     settings = quiet_settings()
     report = asyncio.run(run(settings))
-    publish(Console(), title, in_surroundings(settings, engine_threads(settings), report), file)
+    publish(Console(), title, in_surroundings(settings, report), file)

@@ -12,9 +12,10 @@ import numpy as np
 from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of
 from gateway.bench.report import Report, ratio, spread
 from gateway.engines.base import TranscribeRequest
-from gateway.loading import engine_threads, load_transcriber
+from gateway.loading import load_transcriber
 from gateway.settings import Settings
 from gateway.simulator.conversations import load_conversations
+from gateway.thread_budget import thread_budget
 
 BATCH = 8
 _LANGUAGE = "en"
@@ -29,7 +30,7 @@ async def bench_stt(settings: Settings, runs: int, utterance_s: float) -> Report
     Args:
         utterance_s: length of each utterance, seconds.
     """
-    threads = engine_threads(settings)
+    threads = thread_budget(settings.threads).stt
     utterances = _utterances(utterance_s)
     ours = await load_transcriber(settings)
     plain = await asyncio.to_thread(_plain_whisper, settings, threads)
