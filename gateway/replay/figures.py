@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from gateway.audio.pcm import seconds
 from gateway.conversation.events import PlayoutStarted
 from gateway.conversation.policy import Policy
 from gateway.events import CallEnded, TextReceived
@@ -34,7 +35,7 @@ class Figures:
 
     Attributes:
         cut_offs: turns taken to be over while the caller was about to go on: they spoke before
-            anything of the reply was heard, or interrupted it within ``endpoint.reopen_ms``.
+            anything of the reply was heard, or over it within ``endpoint.reopen_ms``.
         barge_ins: replies that the caller stopped later than that.
         paused, resumed: replies that fell silent for speech over them, and those that went on.
         idle_prompts: how often the caller was asked whether they are there.
@@ -77,6 +78,8 @@ class _Counter:
         self._held: set[int] = set()
         self._released: set[int] = set()
         self._started: dict[int, float] = {}
+        self._speech_began: dict[int, float] = {}
+        self._pre_roll_s = policy.speech.pre_roll_ms / 1000
 
     def add(self, step: RecordedStep) -> None:
         if self._start is None:
@@ -102,6 +105,8 @@ class _Counter:
         match command["type"]:
             case "Transcribe":
                 self._speech_ended[command["turn"]] = command["speech_ended_at"]
+                length_s = seconds(command["samples"]["samples"])
+                self._speech_began[command["turn"]] = now - length_s + self._pre_roll_s
             case "StartReply":
                 self._reply_started(command)
             case "ReleaseReply":
@@ -142,10 +147,13 @@ class _Counter:
             self._held.discard(generation)
             self.figures.wasted += 1
             return
-        started = self._started.get(generation)
         if not spoken:
             return
-        if started is not None and now - started >= self._reopen_s:
+        started = self._started.get(generation)
+        # The turn that interrupts is a later one than the reply answers.
+        answered = self._answers.get(generation, 0)
+        spoke_at = max((at for t, at in self._speech_began.items() if t > answered), default=now)
+        if started is not None and spoke_at - started >= self._reopen_s:
             self.figures.barge_ins += 1
         elif started is not None or generation in self._released:
             self.figures.cut_offs += 1

@@ -41,12 +41,14 @@ def noisy_line(turns: int, seed: int = 7) -> Samples:
     return noisy[: len(noisy) // FRAME_SAMPLES * FRAME_SAMPLES]
 
 
-def play(recorder: Recorder | None, line: Samples, *, hang_up: bool = True) -> RecordingTransport:
+def play(
+    recorder: Recorder | None, line: Samples, *, hang_up: bool = True, policy: Policy = POLICY
+) -> RecordingTransport:
     """One call: the line in frames of 20 ms, then the caller hangs up or the call is killed."""
 
     async def main(loop: VirtualTimeLoop) -> RecordingTransport:
         transport = RecordingTransport(loop.time)
-        session = CallSession("desk/7 +44", transport, _services(recorder, loop.time))
+        session = CallSession("desk/7 +44", transport, _services(recorder, loop.time, policy))
         task = loop.create_task(session.run())
         session.deliver(CallStarted("en"))
         for frame in line.reshape(-1, FRAME_SAMPLES):
@@ -62,13 +64,15 @@ def play(recorder: Recorder | None, line: Samples, *, hang_up: bool = True) -> R
     return run(main)
 
 
-def _services(recorder: Recorder | None, clock: Callable[[], float]) -> CallServices:
+def _services(
+    recorder: Recorder | None, clock: Callable[[], float], policy: Policy
+) -> CallServices:
     return CallServices(
         transcriber=FakeTranscriber(*["When do you open?"] * 100),
         chat=FakeChat(REPLY),
         synthesizer=HummingVoice(EngineTimes()),
         system_prompt="",
-        policy=POLICY,
+        policy=policy,
         voice_detector=WebRtcVad,
         max_tokens=50,
         temperature=0.0,

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from typer.testing import CliRunner
 
 from gateway.audio.vad import WebRtcVad
+from gateway.cli import app
 from gateway.conversation.events import SpeechQueued, SpeechSent
 from gateway.errors import ConfigError
 from gateway.events import AudioReceived, CallEnded, CallStarted
@@ -172,3 +174,8 @@ def test_that_calls_are_recorded_is_said_in_the_log(
 ) -> None:
     FileRecorder(tmp_path).close()
     assert "personal data" in caplog.text
+
+
+def test_that_recordings_are_personal_data_is_said_in_the_help() -> None:
+    text = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).stdout
+    assert "--record-events" in text and "personal data" in text

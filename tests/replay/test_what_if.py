@@ -4,6 +4,7 @@ import dataclasses
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -63,6 +64,23 @@ def test_more_silence_before_a_turn_ends_makes_answers_later(recording: Recordin
 def test_less_patience_asks_whether_the_caller_is_there(recording: Recording) -> None:
     assert figures(recording).idle_prompts == 0
     assert figures(recording, "patience.idle_ms=400").idle_prompts > 0
+
+
+def test_caller_who_pauses_is_cut_off_by_a_shorter_silence(tmp_path: Path) -> None:
+    said = noisy_line(1)
+    end = 16_000 * 5 + 9_000  # of the speech, which begins after four seconds
+    line = np.concatenate((said[: end + 9_600], said[16_000 * 4 :]))
+    line = line[: len(line) // 320 * 320]
+    recorder = FileRecorder(tmp_path)
+    endpoint = dataclasses.replace(POLICY.endpoint, complete_ms=1500)
+    play(recorder, line, policy=dataclasses.replace(POLICY, endpoint=endpoint))
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    recording = read_recording(path)
+    recorded = figures_of(recording.steps, recording.policy)
+    shorter = figures(recording, "endpoint.complete_ms=200")
+    assert (recorded.cut_offs, shorter.cut_offs) == (0, 1)
+    assert len(shorter.turns) == len(recorded.turns) + 1
 
 
 def test_shortest_call_is_hung_up(recording: Recording) -> None:
