@@ -319,6 +319,7 @@ class CallSession:
         )
 
     def _notify(self, notice: NotifyTranscript) -> None:
+        log.debug("%s: %s", notice.speaker, notice.text)  # personal data: never above DEBUG
         self._transport.send_transcript(notice.speaker, notice.text)
         if notice.speaker == "caller":
             return
