@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, ModelError
 from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.models.check import check_locked
 from gateway.servers.websocket import listen_problem
@@ -215,8 +215,10 @@ def _loaded(
         return Finding(name, "ok", load(settings))
     except ImportError as error:
         return Finding(name, "fail", str(error), "run: pip install -e .")
-    except (ConfigError, OSError) as error:
+    except (ModelError, OSError) as error:
         return Finding(name, "fail", str(error), f"check {variable} and MODELS_DIR")
+    except ConfigError as error:
+        return Finding(name, "fail", str(error), "correct that setting")
 
 
 def _missing(requirement: str) -> str | None:

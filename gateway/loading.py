@@ -114,9 +114,9 @@ async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
         try:
             chat.check_system_prompt(prompt)
             await chat.warm_up(prompt)
-        except GatewayError:
+        except GatewayError as error:
             await chat.close()
-            raise
+            raise ConfigError(f"LLM_CONTEXT={settings.llm_context}: {error}") from error
     return chat
 
 
