@@ -9,7 +9,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 set_up_environment dev
 ruff check
-# Code inside documents is laid out for its readers.
-ruff format --check --config 'extend-exclude = ["*.md"]'
+ruff format --check
 mypy
 pytest "$@"
