@@ -96,7 +96,7 @@ def test_the_caller_is_answered_although_the_local_model_is_killed_in_mid_call(
             await gateway.ready()
             monkeypatch.setattr(LlamaChat, "stream", dies_in_the_second_reply)
             async with asyncio.timeout(120):
-                return await place_call(gateway.url, conversation.recordings(), language="en")
+                return await place_call(gateway.url, conversation.recordings()[:2], language="en")
 
     with chat_server() as url, caplog.at_level(logging.INFO):
         settings = configure(LLM_MODE="fallback", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url)
