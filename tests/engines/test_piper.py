@@ -116,6 +116,7 @@ def test_text_without_words_is_silence(text: str, language: str) -> None:
         "Привет hello مرحبا 你好 😀!",
         "a\x00b [[x]] <speak> & \u202etfel",
         "word " * 60,
+        ("Привет hello مرحبا, 12! " * 90)[:2000],
         "x" * 450,
         "٣ ١٢,5% №7",
     ],
