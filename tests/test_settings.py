@@ -68,6 +68,8 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     wrong = {
         "GATEWAY_PORT": "abc",
         "GATEWAY_MAX_CALLS": "0",
+        "LOAD_SPECULATION_MS": "500",
+        "LOAD_REFUSE_MS": "300",
         "GATEWAY_LANGUAGES": "en,fr",
         "STT_DEVICE": "tpu",
         "TURN_PAUSE_MS": "300",
@@ -81,6 +83,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     assert problems() == [
         "GATEWAY_PORT='abc': expected a valid integer",
         "GATEWAY_MAX_CALLS='0': expected greater than or equal to 1",
+        "LOAD_REFUSE_MS='300': expected 0 or at least LOAD_SPECULATION_MS (500)",
         "GATEWAY_LANGUAGES='en,fr': expected different codes out of en,ar,ru, separated by commas",
         "STT_DEVICE='tpu': expected 'auto', 'cpu' or 'cuda'",
         "BUSINESS_PROFILE='/no/such.toml': expected the path of an existing TOML file, or nothing",
