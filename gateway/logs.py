@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -72,7 +73,7 @@ class _ContextFilter(logging.Filter):
         return True
 
 
-class _Formatter(logging.Formatter):
+class _Formatter(logging.Formatter, ABC):
     """What both formats share: the context, and secrets taken out of the finished line."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
@@ -85,8 +86,9 @@ class _Formatter(logging.Formatter):
             line = line.replace(secret, _REDACTED)
         return line
 
+    @abstractmethod
     def line(self, record: logging.LogRecord, context: _Fields) -> str:
-        raise NotImplementedError
+        """One finished line, secrets and all."""
 
     def traceback(self, record: logging.LogRecord) -> str:
         return self.formatException(record.exc_info) if record.exc_info else ""
