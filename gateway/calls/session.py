@@ -37,6 +37,7 @@ from gateway.conversation.events import (
     CoreEvent,
     PlayoutStarted,
     SpeechQueued,
+    SpeechSent,
     TranscriptFailed,
     TranscriptReady,
 )
@@ -69,8 +70,7 @@ class CallServices:
         system_prompt: first message of every chat prompt.
         voice_detector: makes the voice detector of one call.
         on_turn: told about every finished exchange.
-        counters: ``speculation_started``, ``_used``, ``_wasted``, ``_skipped``, and
-            ``replies_resumed``.
+        counters: ``speculation_started, _used, _wasted, _skipped``; ``replies_resumed``.
         may_speculate: is there time to prepare replies that may never be heard?
         recorder: writes down what the core of every call is told; None records nothing.
         clock: monotonic seconds.
@@ -174,7 +174,7 @@ class CallSession:
     def _feed(self, event: CoreEvent) -> None:
         """Feed, drain, execute, re-arm. No await in between: the core needs no lock."""
         now = self._clock()
-        if isinstance(event, PlayoutStarted):
+        if isinstance(event, PlayoutStarted | SpeechSent):
             self._stopwatch.first_audio(event.generation, now)
         self._conversation.receive(event, now)
         self._execute_commands()
