@@ -142,8 +142,9 @@ class Stopwatch:
             reply.released = now
 
     def first_audio(self, generation: int, now: float) -> None:
-        """The first audio of the reply was handed to the socket."""
-        if reply := self._matching(generation):
+        """Audio goes to the socket; the first of the reply counts, not a "one moment" before it."""
+        reply = self._matching(generation)
+        if reply is not None and reply.first_audio is None and reply.first_speech is not None:
             reply.first_audio = now
 
     def _matching(self, generation: int) -> _ReplyStamps | None:

@@ -321,3 +321,21 @@ def test_bug_in_an_engine_ends_its_call_loudly() -> None:
         assert call.chat.forgotten == ["c1"]
 
     run(main)
+
+
+def test_late_reply_is_preceded_by_an_acknowledgement_which_counts_as_no_answer() -> None:
+    phrases = dataclasses.replace(NO_GREETING.phrases["en"], acknowledgement="One moment please.")
+    policy = dataclasses.replace(NO_GREETING, phrases={"en": phrases})
+
+    async def body(call: Call) -> None:
+        call.chat.delay_s = 1.0
+        await call.say(800)
+        await call.silence(5500)
+        assert [text for text, _ in call.synthesizer.spoken] == ["One moment please.", "At nine."]
+        assert call.transport.transcripts[-1] == ("assistant", "At nine.")
+        (record,) = call.records
+        assert record.latency is not None
+        assert record.latency.chat_ms == pytest.approx(2000, abs=5)
+        assert record.latency.send_ms == pytest.approx(0, abs=5)
+
+    converse(body, replies=("At nine.",), policy=policy)
