@@ -24,6 +24,10 @@ _SAMPLE_S: Final = 0.05
 _CLAUSE_TOKENS: Final = 8
 """Tokens of a reply's first clause, which the caller waits for."""
 
+_LOOP_VISITS: Final = 5
+"""How often a turn waits for the event loop: the pause, the batch, the transcript, the first clause
+and its speech."""
+
 _LEAVES_AT: Final = 0.5
 """Part of a level's limit under which the level is left."""
 
@@ -73,7 +77,7 @@ class Delays:
         chat: wait for a place in the chat model.
         step: how much longer a first clause takes than on a quiet machine.
         tts: wait for a thread of synthesis.
-        loop: lateness of the event loop.
+        loop: lateness of the event loop, each time that the turn comes by.
     """
 
     stt: float = 0.0
@@ -168,9 +172,8 @@ class LoadMonitor:
             # A large model is slow without any load: only what other calls add counts.
             self._quiet_step_s = min(self._quiet_step_s, step)
             step = _CLAUSE_TOKENS * (step - self._quiet_step_s)
-        return Delays(
-            reading.stt.wait_s, reading.chat.wait_s, step, reading.tts.wait_s, reading.lag_s
-        )
+        loop = _LOOP_VISITS * reading.lag_s
+        return Delays(reading.stt.wait_s, reading.chat.wait_s, step, reading.tts.wait_s, loop)
 
     def _next_level(self, now: float) -> LoadLevel:
         """One level up or down, or the same."""

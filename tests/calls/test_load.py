@@ -90,14 +90,14 @@ def test_delays_of_all_parts_add_up() -> None:
     monitor = LoadMonitor(POLICY)
     reading = LoadReading(EngineLoad(1, 0.1), EngineLoad(1, 0.2), EngineLoad(1, 0.3), lag_s=0.05)
     watch(monitor, reading, 0.0, 60.0)
-    assert monitor.delays.total == pytest.approx(0.65)
+    assert monitor.delays.total == pytest.approx(0.85)
     assert monitor.delays.milliseconds() == {
-        "delay_ms": 650,
+        "delay_ms": 850,
         "stt_ms": 100,
         "chat_ms": 200,
         "step_ms": 0,
         "tts_ms": 300,
-        "loop_ms": 50,
+        "loop_ms": 250,
     }
 
 
