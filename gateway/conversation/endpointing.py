@@ -42,13 +42,14 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     spelled = known.digits.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
+    if digits == len(words):
+        return Completeness.UNSURE  # one number: an answer, or the first of many
     if known.greetings.issuperset(words) or words[-1] in known.days:
         return Completeness.UNSURE
     if _UNFINISHED.search(text):
         return Completeness.INCOMPLETE
-    if _QUESTION.search(text) and not _opens(words, known):
-        return Completeness.COMPLETE
-    if words[-1] in known.dangling and not (len(words) == 1 and words[0] in known.backchannels):
+    asking = bool(_QUESTION.search(text))
+    if words[-1] in known.dangling and not (asking and words[-1] in known.question_ends):
         return Completeness.INCOMPLETE
     if _opens(words, known):
         return Completeness.INCOMPLETE

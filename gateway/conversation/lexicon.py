@@ -30,6 +30,7 @@ class Lexicon:
 
     Attributes:
         dangling: a sentence that ends in one of these is not over.
+        question_ends: of those, the ones a question may end in ("Where are you from?").
         openings: endings of a sentence that announces something still to come.
         greetings: a turn of nothing else is often followed by what it is about.
         days: a sentence that ends in one is often followed by the time.
@@ -41,6 +42,7 @@ class Lexicon:
     """
 
     dangling: frozenset[str]
+    question_ends: frozenset[str]
     openings: tuple[tuple[str, ...], ...]
     greetings: frozenset[str]
     days: frozenset[str]
@@ -59,8 +61,9 @@ LEXICONS = {
             " they will would could can should may might must need want book cancel move um uh er"
             " erm hmm well also maybe perhaps not very doctor mister mrs"
         ),
+        question_ends=_words("for at on in of with without about from by into like not"),
         openings=_phrases(
-            "my name is|my number is|my phone number is|number is|name is|it is|it's|i'd like"
+            "my name|my number|my name is|my number is|my phone number is|number is|name is|it is|it's|i'd like"
             "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
             "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
             "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
@@ -90,8 +93,9 @@ LEXICONS = {
             "и а но или что чтобы если когда потому поэтому как где куда который которая которое"
             " в во на с со к ко у о об от до из за по под при для без через между после перед около"
             " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
-            " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор"
+            " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор ну"
         ),
+        question_ends=frozenset(),
         openings=_phrases(
             "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
             "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
@@ -126,6 +130,7 @@ LEXICONS = {
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
             " امم عشان إلغاء دكتور الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
+        question_ends=frozenset(),
         openings=_phrases(
             "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن|من فضلك"
             "|أخبرهم|أبلغوا|أتصل بخصوص|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي|ما سعر|متى|أين|هل عندكم"
