@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import llama_cpp
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 import pytest
 from faster_whisper import WhisperModel
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
-from onnxruntime.capi import (  # type: ignore[import-untyped]
+import onnxruntime
+from onnxruntime.capi import (
     onnxruntime_pybind11_state as onnx_errors,
 )
 from piper import AudioChunk, PiperVoice, SynthesisConfig

@@ -1,0 +1,80 @@
+"""Command line: ``python -m scripts.starter stt|llm|tts|all --minutes N``."""
+
+import argparse
+from pathlib import Path
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.starter", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("stt", "llm", "tts", "all"):
+        command = commands.add_parser(name, help=f"train and export: {name}")
+        command.add_argument("--minutes", type=float, required=True, help="of training, each")
+        command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+        command.add_argument("--out", type=Path, default=Path(".training"))
+        command.add_argument("--init", type=Path, help="checkpoint to start from (stt or llm)")
+        command.add_argument("--confusions", type=Path, help="misread words, for llm")
+        command.add_argument("--tiny", action="store_true", help="a little data, to try the chain")
+    check = commands.add_parser("check", help="measure a finished model through the real library")
+    check.add_argument("what", choices=("stt", "llm", "tts"))
+    check.add_argument("model", type=Path, help="folder (stt, tts) or file (llm)")
+    check.add_argument("--data", type=Path, default=Path(".training/test"))
+    check.add_argument("--show", action="store_true", help="print the replies (llm)")
+    confusions = commands.add_parser("confusions", help="collect words that the recogniser misread")
+    confusions.add_argument("model", type=Path)
+    confusions.add_argument("data", type=Path, help="a set of speech, without suffix")
+    confusions.add_argument("out", type=Path)
+    return parser.parse_args()
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    what, out, minutes = arguments.command, arguments.out, arguments.minutes
+    device, init, tiny = arguments.device, arguments.init, arguments.tiny
+    if what in ("tts", "all"):
+        from .tts.recipe import Recipe as Tts
+
+        print(Tts(out / "tts", minutes, device, tiny=tiny).run())
+    if what in ("stt", "all"):
+        from .stt.recipe import TINY
+        from .stt.recipe import Recipe as Stt
+
+        recipe = Stt(out / "stt", minutes, device, init)
+        if tiny:
+            recipe = Stt(out / "stt", minutes, device, init, 1, TINY)
+        print(recipe.run())
+    if what in ("llm", "all"):
+        from .llm.recipe import Recipe as Llm
+
+        print(Llm(out / "llm", minutes, device, init, arguments.confusions).run())
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.what == "stt":
+        from .stt.recipe import check as check_stt
+
+        check_stt(arguments.model, arguments.data)
+    elif arguments.what == "llm":
+        from .llm.recipe import check as check_llm
+
+        check_llm(arguments.model, show=arguments.show)
+    else:
+        from .tts.recipe import check as check_tts
+
+        check_tts(arguments.model)
+
+
+def main() -> None:
+    """Run one command."""
+    arguments = _arguments()
+    if arguments.command == "check":
+        _check(arguments)
+    elif arguments.command == "confusions":
+        from .stt.confusions import collect
+
+        collect(arguments.model, arguments.data, arguments.out)
+    else:
+        _train(arguments)
+
+
+if __name__ == "__main__":
+    main()

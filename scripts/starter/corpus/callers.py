@@ -1,0 +1,121 @@
+"""Single sentences of callers, outside any call (training text for the recogniser)."""
+
+import random
+
+from .dates import Spoken, any_day, any_time
+from .facts import Service, all_services, business_name
+from .noise import wrap
+from .numbers import digits_spoken, phone_digits
+from .people import any_target, caller_name
+from .template import caller_templates, expand, load, words
+
+_WEIGHTS = {
+    "hours": 5,
+    "hours_day": 5,
+    "address": 5,
+    "price": 7,
+    "has": 3,
+    "services": 2,
+    "book": 3,
+    "book_svc": 5,
+    "book_svc_day": 5,
+    "book_all": 6,
+    "book_full": 3,
+    "book_it": 1,
+    "say_day": 3,
+    "say_time": 3,
+    "say_day_time": 4,
+    "say_name": 6,
+    "say_svc": 2,
+    "say_phone": 6,
+    "say_note": 6,
+    "move": 3,
+    "cancel": 3,
+    "message": 4,
+    "person": 3,
+    "target": 5,
+    "emergency": 1,
+    "thanks": 2,
+    "bye": 3,
+    "yes": 3,
+    "no": 2,
+    "robot": 1,
+    "name_q": 2,
+    "smalltalk": 2,
+    "repeat": 2,
+    "greet": 3,
+    "unclear": 2,
+    "out_of_domain": 5,
+    "lang": 1,
+}
+
+
+def note_text(lang: str, rng: random.Random) -> str:
+    """What a caller wants written down, without the capital of a sentence."""
+    note = expand(rng.choice(words(lang, "talk", "notes")), rng, {})
+    return note if lang == "en" and note.startswith("I ") else note[0].lower() + note[1:]
+
+
+def service_words(lang: str, service: Service, rng: random.Random, share: float) -> dict[str, str]:
+    """The service as a caller names it; with probability ``share`` not in the profile's words."""
+    forms: list[str] = [service.nominative, service.accusative, service.genitive]
+    other = load(f"{lang}/words.toml")["service_alias"].get(service.listed)
+    if other and rng.random() < share:
+        alias = rng.choice(other)
+        forms = [alias] * 3 if isinstance(alias, str) else alias
+    return dict(zip(("svc", "svc_acc", "svc_gen"), forms, strict=True))
+
+
+def person_words(
+    lang: str, person: tuple[str, str], rng: random.Random, share: float
+) -> dict[str, str]:
+    """The person as a caller names them, see ``service_words``."""
+    other = load(f"{lang}/words.toml")["person_alias"].get(person[0])
+    if other and rng.random() < share:
+        alias = rng.choice(other)
+        person = (alias, alias) if isinstance(alias, str) else (alias[0], alias[1])
+    return {"person": person[0], "person_ins": person[1]}
+
+
+class _FreeSlots:
+    """Draws a value the first time a slot is asked for."""
+
+    def __init__(self, lang: str, rng: random.Random) -> None:
+        self.lang, self.rng = lang, rng
+        self.spoken: dict[str, Spoken] = {}
+        self.drawn: dict[str, str] = {}
+
+    def __call__(self, key: str) -> str:
+        lang, rng = self.lang, self.rng
+        if key in ("day", "on_day"):
+            day = self.spoken.setdefault("day", any_day(lang, rng))
+            return day.nom if key == "day" else day.at
+        if key in ("time", "at_time"):
+            time = self.spoken.setdefault("time", any_time(lang, rng))
+            return time.nom if key == "time" else time.at
+        if key not in self.drawn:
+            self.drawn |= self._draw(key)
+        return self.drawn[key]
+
+    def _draw(self, key: str) -> dict[str, str]:
+        lang, rng = self.lang, self.rng
+        if key.startswith("svc"):
+            return service_words(lang, rng.choice(all_services(lang)), rng, 0.5)
+        if key.startswith("person"):
+            return person_words(lang, any_target(lang, rng), rng, 0.5)
+        if key == "name":
+            return {key: caller_name(lang, rng)[0]}
+        if key == "phone":
+            return {key: digits_spoken(lang, phone_digits(rng), rng)}
+        if key == "note":
+            return {key: note_text(lang, rng)}
+        if key == "hotel":
+            return {key: rng.choice(["хотел", "хотела"])}
+        return {"biz": business_name(lang, rng)}
+
+
+def caller_utterance(lang: str, rng: random.Random) -> str:
+    """One thing a caller says, as a recogniser with punctuation would write it."""
+    intent = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    template = rng.choice(caller_templates(lang)[intent])
+    return wrap(lang, intent, expand(template, rng, _FreeSlots(lang, rng)), rng)

@@ -1,0 +1,77 @@
+"""Whole calls."""
+
+import random
+
+from . import tasks
+from .calls import Call
+from .facts import TOOLS, DemoFacts, Facts
+from .noise import Confusions
+from .template import LANGS
+
+_FINAL = (tasks.person, tasks.target, tasks.emergency)
+
+
+def make_call(
+    lang: str,
+    rng: random.Random,
+    *,
+    heldout: bool = False,
+    langs: list[str] | None = None,
+    limit: int | None = None,
+    with_tools: bool = False,
+    noise: float = 0.2,
+    confusions: dict[str, Confusions] | None = None,
+) -> Call:
+    """A call to a random business; ``limit`` is the number of caller turns after which it ends.
+
+    ``langs`` are the languages of the profile (drawn when left out), ``with_tools`` adds the line
+    that names the tools, ``heldout`` draws facts that training never sees.
+    """
+    if langs is None:
+        extra = rng.choices([0, 1, 2], [55, 25, 20])[0]
+        langs = [lang, *rng.sample([other for other in LANGS if other != lang], extra)]
+        rng.shuffle(langs)
+    facts = Facts(langs, rng, heldout)
+    return _play(Call(lang, rng, facts, noise, confusions), limit, with_tools)
+
+
+def demo_call(
+    lang: str,
+    rng: random.Random,
+    *,
+    limit: int | None = None,
+    with_tools: bool = False,
+    noise: float = 0.2,
+    confusions: dict[str, Confusions] | None = None,
+) -> Call:
+    """A call to the demonstration clinic, see ``make_call``."""
+    return _play(Call(lang, rng, DemoFacts(), noise, confusions), limit, with_tools)
+
+
+def _play(call: Call, limit: int | None, with_tools: bool) -> Call:
+    rng, lang = call.rng, call.lang
+    if with_tools:
+        call.messages[0].content += "\ntools: " + ", ".join(TOOLS)
+    if rng.random() < 0.85:
+        # The business speaks first, perhaps in another language than the caller's.
+        call.lang = lang if rng.random() < 0.6 else rng.choice(call.facts.langs)
+        call.say("greet", facts=(call.block.business,))
+        call.lang = lang
+    elif rng.random() < 0.4:
+        tasks.greet(call)
+    limit = limit or rng.choice([2, 3, 4, 5, 6, 7])
+    switched = False
+    while True:
+        task = tasks.pick_task(rng)
+        task(call)
+        if task in _FINAL and call.notes[-1].key == "transfer":
+            return call
+        if rng.random() < 0.08:
+            tasks.repeat(call)
+        if call.caller_turns >= limit:
+            if rng.random() < 0.6:
+                tasks.bye(call)
+            return call
+        if not switched and len(call.facts.langs) > 1 and rng.random() < 0.3:
+            tasks.switch_language(call)
+            switched = True

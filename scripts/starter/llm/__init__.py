@@ -1,0 +1,1 @@
+"""The chat model: a micro Llama trained on synthetic calls."""

@@ -1,0 +1,186 @@
+"""Training batches for the chat model: fresh calls all the time, no epochs."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from scripts.starter import corpus
+from scripts.starter.corpus import Message
+from scripts.starter.corpus.noise import Confusions
+
+from .tokenizer import END, END_OF_TEXT, START
+
+# Which fact a reply copies is decided on the first token of the copy: it weighs more.
+_FIRST, _REST = 4.0, 1.3
+_DEMO_SHARE = 0.5
+_LONGEST, _LONGEST_AFTER_PROFILE = 900, 500
+
+Encoded = tuple[list[int], list[float]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids (B, T) int64 and weights (B, T) float32 of each id as a target; ``prefix`` (1, P) int64
+    stands before every row and carries no loss.
+    """
+
+    prefix: Tensor | None
+    ids: Tensor
+    weights: Tensor
+
+
+def encode_call(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
+    """ChatML ids, and the loss weight of each: only what the assistant says counts."""
+    ids: list[int] = []
+    weights: list[float] = []
+    newline = tokenizer.encode("\n", add_special_tokens=False).ids
+    for message in messages:
+        head = tokenizer.encode(message.role + "\n", add_special_tokens=False).ids
+        body = tokenizer.encode(message.content, add_special_tokens=False)
+        mine = message.role == "assistant"
+        counted = _weights(message, body.offsets) if mine else [0.0] * len(body.ids)
+        ids += [START, *head, *body.ids, END, *newline]
+        weights += [0.0] * (1 + len(head)) + counted + [float(mine)] + [0.0] * len(newline)
+    return ids, weights
+
+
+def _weights(message: Message, offsets: list[tuple[int, int]]) -> list[float]:
+    weights, text = [1.0] * len(offsets), message.content.lower()
+    for part in message.copied:
+        start = text.find(part.lower())
+        while start >= 0:
+            end = start + len(part)
+            inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+            for order, at in enumerate(inside):
+                weights[at] = max(weights[at], _REST if order else _FIRST)
+            start = text.find(part.lower(), end)
+    return weights
+
+
+def collate(calls: list[Encoded], prefix: list[int] | None = None) -> Batch:
+    """Pad to the longest call."""
+    width = max(len(ids) for ids, _ in calls)
+    ids = torch.full((len(calls), width), END_OF_TEXT)
+    weights = torch.zeros(len(calls), width)
+    for row, (tokens, counted) in enumerate(calls):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        weights[row, : len(counted)] = torch.tensor(counted)
+    return Batch(torch.tensor([prefix]) if prefix else None, ids, weights)
+
+
+def packed(calls: list[Encoded], tokens: int) -> list[list[Encoded]]:
+    """Calls of similar length together, about ``tokens`` ids a batch."""
+    calls = sorted(calls, key=lambda call: len(call[0]))
+    groups: list[list[Encoded]] = []
+    for call in calls:
+        if groups and len(call[0]) * (len(groups[-1]) + 1) <= tokens:
+            groups[-1].append(call)
+        else:
+            groups.append([call])
+    return groups
+
+
+def recall_batch(rng: random.Random, vocab: int, rows: int = 8, length: int = 256) -> Batch:
+    """Nonsense look-ups, "key value value ...", then the keys again in another order.
+
+    Only the second values count, so the one thing to learn here is to find and copy.
+    """
+    calls = []
+    for _ in range(rows):
+        keys = rng.sample(range(5, vocab), 40)
+        facts: list[list[int]] = []
+        while sum(len(fact) for fact in facts) * 2 < length - 24:
+            values = [rng.randrange(5, vocab) for _ in range(rng.randint(1, 9))]
+            facts.append([keys.pop(), *values])
+        ids = [token for fact in facts for token in fact]
+        weights = [0.0] * len(ids)
+        rng.shuffle(facts)
+        for fact in facts:
+            ids += fact
+            weights += [0.0] + [1.0] * (len(fact) - 1)
+        calls.append((ids[:length], weights[:length]))
+    return collate(calls)
+
+
+def load_confusions(path: Path | None) -> dict[str, Confusions]:
+    """Words that the recogniser misread, by language; nothing without a file."""
+    if path is None or not path.exists():
+        return {}
+    found: dict[str, Confusions] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+class CallBatches:
+    """Endless batches; half of what counts comes from calls to the demonstration clinic."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        seed: int,
+        tokens: int,
+        confusions: dict[str, Confusions] | None = None,
+        pool: int = 400,
+    ) -> None:
+        self.tokenizer, self.rng, self.tokens = tokenizer, random.Random(seed), tokens
+        self._confusions, self._pool = confusions or {}, pool
+        self._demo: list[Batch] = []
+        self._other: list[Batch] = []
+        self._counted = {"demo": 0, "other": 0}
+
+    def next(self) -> Batch:
+        """The next batch."""
+        counted = self._counted
+        demo = counted["demo"] <= _DEMO_SHARE * sum(counted.values())
+        queue = self._demo if demo else self._other
+        if not queue:
+            queue += self._demo_batches() if demo else self._other_batches()
+            self.rng.shuffle(queue)
+        batch = queue.pop()
+        counted["demo" if demo else "other"] += int((batch.weights > 0).sum())
+        return batch
+
+    def _other_batches(self) -> list[Batch]:
+        rng, calls = self.rng, []
+        for _ in range(self._pool):
+            lang = rng.choice(corpus.LANGS)
+            # Mostly profiles in one language: more reply tokens for each profile token.
+            others = rng.sample([other for other in corpus.LANGS if other != lang], 2)
+            langs = [lang, *others[: rng.choices([0, 1, 2], [72, 12, 16])[0]]]
+            rng.shuffle(langs)
+            call = corpus.make_call(
+                lang,
+                rng,
+                langs=langs,
+                limit=rng.choice([2, 3, 5, 7]),
+                with_tools=rng.random() < 0.35,
+                confusions=self._confusions,
+            )
+            encoded = encode_call(self.tokenizer, call.messages)
+            if len(encoded[0]) <= _LONGEST:
+                calls.append(encoded)
+        return [collate(group) for group in packed(calls, self.tokens)]
+
+    def _demo_batches(self) -> list[Batch]:
+        rng, batches = self.rng, []
+        for with_tools in (True, False, False, False, False):
+            calls = []
+            for _ in range(self._pool // 4):
+                call = corpus.demo_call(
+                    rng.choice(corpus.LANGS),
+                    rng,
+                    limit=rng.choice([1, 1, 1, 2, 3, 4, 6]),
+                    with_tools=with_tools,
+                    confusions=self._confusions,
+                )
+                encoded = encode_call(self.tokenizer, call.messages[1:])
+                if len(encoded[0]) <= _LONGEST_AFTER_PROFILE:
+                    calls.append(encoded)
+            profile, _ = encode_call(self.tokenizer, call.messages[:1])
+            groups = packed(calls, self.tokens * 3 // 4)
+            batches += [collate(group, profile) for group in groups]
+        return batches

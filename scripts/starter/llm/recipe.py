@@ -1,0 +1,41 @@
+"""The whole way to a chat model: tokenizer, training, export, scores."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``confusions`` is a file of words that the recogniser misread, see confusions.py."""
+
+    out: Path
+    minutes: float
+    device: str = "cpu"
+    init: Path | None = None
+    confusions: Path | None = None
+
+    def run(self) -> Path:
+        """Gives the model file."""
+        from .export import export
+        from .train import Plan, train
+
+        work, model = self.out / "work", self.out / "model.gguf"
+        plan = Plan(work, self.minutes, self.init, self.confusions, self.device)
+        export(train(plan), work / "tokenizer.json", model)
+        return model
+
+
+def check(model: Path, calls: int = 60, show: bool = False) -> None:
+    """Print the scores of a model file."""
+    from .evaluate import Chat, held_out_calls, speed_of, unseen_wording
+
+    chat = Chat(model)
+    tables: dict[str, object] = {
+        "questions in unseen words": unseen_wording(chat, show),
+        "calls with unseen facts": held_out_calls(chat, calls),
+        "calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True),
+    }
+    tables["speed"] = speed_of(chat)
+    for name, table in tables.items():
+        print(json.dumps({name: table}, ensure_ascii=False), flush=True)

@@ -1,0 +1,161 @@
+"""Train the chat model: matrices by Muon, the rest by AdamW, the copying heads kept as planted."""
+
+import json
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from scripts.starter import corpus
+from scripts.starter.averaging import follow
+from scripts.starter.clock import Budget, flat_then_linear
+
+from .batches import (
+    Batch,
+    CallBatches,
+    collate,
+    encode_call,
+    load_confusions,
+    packed,
+    recall_batch,
+)
+from .model import Llama, Shape, plant_copying
+from .muon import Muon
+from .tokenizer import train_tokenizer
+
+_RECALL_EVERY = 24
+_AVERAGE = 0.995  # keeps about the last two hundred steps
+_CHECK_SEED = 4242
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train. ``init`` is a checkpoint to start from; its tokenizer.json must lie beside it
+    and ``seed`` must be the one it was begun with, because the planted heads are rebuilt from it.
+    """
+
+    work: Path
+    minutes: float
+    init: Path | None = None
+    confusions: Path | None = None
+    device: str = "cpu"
+    rate: float = 0.012
+    rate_rest: float = 1.2e-3
+    batch: int = 2048
+    warm_up: int = 50
+    seed: int = 5
+    log_every: int = 100
+
+
+def loss_of(model: Llama, batch: Batch) -> Tensor:
+    """Weighted cross-entropy of the next token."""
+    with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
+        hidden = model.hidden(batch.ids[:, :-1], batch.prefix)
+        weights, targets = batch.weights[:, 1:], batch.ids[:, 1:]
+        counted = weights > 0
+        logits = model.logits(hidden[counted])
+    loss = F.cross_entropy(logits.float(), targets[counted], reduction="none")
+    return (loss * weights[counted]).sum() / weights[counted].sum()
+
+
+def _checks(tokenizer: Tokenizer) -> dict[str, list[Batch]]:
+    """Fixed calls: to businesses with facts that training never draws, and to the clinic."""
+    rng = random.Random(_CHECK_SEED)
+    langs = [corpus.LANGS[at % 3] for at in range(24)]
+    unseen = [corpus.make_call(lang, rng, limit=4, heldout=True) for lang in langs]
+    demo = [corpus.demo_call(lang, rng, limit=4) for lang in langs[:15]]
+    calls = {"unseen": unseen, "demo": demo}
+    encoded = {
+        name: [encode_call(tokenizer, call.messages) for call in found]
+        for name, found in calls.items()
+    }
+    return {name: [collate(g) for g in packed(found, 4096)] for name, found in encoded.items()}
+
+
+def _on(batch: Batch, device: str) -> Batch:
+    prefix = None if batch.prefix is None else batch.prefix.to(device)
+    return Batch(prefix, batch.ids.to(device), batch.weights.to(device))
+
+
+def train(plan: Plan) -> Path:
+    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
+    plan.work.mkdir(parents=True, exist_ok=True)
+    words = plan.work / "tokenizer.json"
+    if not words.exists():
+        if plan.init is None:
+            train_tokenizer(words)
+        else:
+            words.write_bytes((plan.init.parent / "tokenizer.json").read_bytes())
+    tokenizer = Tokenizer.from_file(str(words))
+    torch.manual_seed(plan.seed)
+    model = Llama(Shape())
+    protect = plant_copying(model, plan.seed)
+    last = plan.work / "last.pt"
+    start = last if last.exists() else plan.init
+    state: dict[str, Any] = {}
+    if start is not None:
+        state = torch.load(start, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+    model.to(plan.device)
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.startswith("emb")]
+    others = [p for n, p in model.named_parameters() if p.dim() != 2 or n.startswith("emb")]
+    optimisers = [
+        Muon(matrices, lr=plan.rate),
+        torch.optim.AdamW(others, lr=plan.rate_rest, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+    for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
+        optimiser.load_state_dict(saved)
+    step = first = int(state.get("step", 0))
+    tokens = int(state.get("tokens", 0))
+    budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    if last.exists():
+        average = {name: value.to(plan.device) for name, value in state["ema"].items()}
+    confusions = load_confusions(plan.confusions)
+    data = CallBatches(tokenizer, plan.seed + step, plan.batch, confusions)
+    recall, checks = random.Random(step), _checks(tokenizer)
+
+    def save() -> None:
+        content = {"model": model.state_dict(), "ema": average}
+        content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
+        content |= {"config": model.config(), "step": step, "tokens": tokens, "used": budget.used}
+        torch.save(content, plan.work / "partial.pt")
+        os.replace(plan.work / "partial.pt", last)
+
+    while (spent := budget.tick()) < 1.0:
+        factor = flat_then_linear(spent, step - first, plan.warm_up)
+        for optimiser, rate in zip(optimisers, (plan.rate, plan.rate_rest), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+        copying = step % _RECALL_EVERY == 0
+        batch = recall_batch(recall, model.shape.vocab) if copying else data.next()
+        loss = loss_of(model, _on(batch, plan.device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        protect()
+        step += 1
+        follow(average, model, step - first, _AVERAGE)
+        tokens += batch.ids.numel()
+        if step % plan.log_every == 0:
+            with torch.no_grad():
+                found = {
+                    name: sum(loss_of(model, _on(b, plan.device)).item() for b in group)
+                    / len(group)
+                    for name, group in checks.items()
+                }
+            line: dict[str, Any] = {"step": step, "tokens": tokens, "loss": loss.item(), **found}
+            line["minutes"] = budget.used / 60
+            print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
+        if budget.time_to_save():
+            save()
+    save()
+    return last

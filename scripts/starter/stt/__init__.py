@@ -1,0 +1,1 @@
+"""The speech recogniser: a micro Whisper trained on synthetic speech."""

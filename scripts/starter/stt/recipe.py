@@ -1,0 +1,65 @@
+"""The whole way to a recogniser: speech, training, export, scores."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dataset import Sizes, SpeechSet, make_set
+
+VOICES = Path(__file__).parents[3] / "models" / "starter" / "tts"
+TINY = Sizes(espeak=60, flite=20, piper=10)
+_TEST = Sizes(espeak=150, flite=120, piper=60)
+_PHONES = Sizes(espeak=30, flite=0, piper=15)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``sets`` sets of ``sizes`` are made once and kept in ``out/data``."""
+
+    out: Path
+    minutes: float
+    device: str = "cpu"
+    init: Path | None = None
+    sets: int = 5
+    sizes: Sizes = Sizes()
+    voices: Path | None = VOICES
+
+    def make_speech(self) -> None:
+        """Training sets that do not exist yet."""
+        for number in range(1, self.sets + 1):
+            path = self.out / "data" / f"train{number}"
+            if not path.with_suffix(".jsonl").exists():
+                count, hours = make_set(path, self.sizes, 100 + number, self.voices)
+                print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
+
+    def run(self) -> Path:
+        """Gives the folder of the model."""
+        from .export import export
+        from .train import Plan, train
+
+        self.make_speech()
+        work = self.out / "work"
+        plan = Plan(work, self.minutes, self.init, self.device)
+        if self.init is not None:  # a checkpoint belongs to its tokens and phonemes
+            work.mkdir(parents=True, exist_ok=True)
+            for name in ("pieces.json", "phones.json"):
+                if not (work / name).exists():
+                    (work / name).write_bytes((self.init.parent / name).read_bytes())
+        checkpoint = train(plan, self.out / "data")
+        export(checkpoint, work, self.out / "model")
+        return self.out / "model"
+
+
+def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 1000) -> None:
+    """Print the scores of an exported model; test speech is made in ``data`` when missing."""
+    from .evaluate import ShortWindow, silence, word_errors
+
+    for name, sizes, seed in (("test", _TEST, 99), ("phones", _PHONES, 98)):
+        if not (data / f"{name}.jsonl").exists():
+            make_set(data / name, sizes, seed, voices, test=True, phones=name == "phones")
+    ear = ShortWindow(model)
+    rows = word_errors(ear, SpeechSet(data / "test"), limit)
+    for row in word_errors(ear, SpeechSet(data / "phones"), limit, phones=True):
+        rows.append(row | {"set": "phone numbers, " + row["set"]})
+    for row in [*rows, *silence(ear)]:
+        print(json.dumps(row, ensure_ascii=False), flush=True)

@@ -1,0 +1,139 @@
+"""Speech from text: espeak-ng (in process), flite (program) and Piper voices."""
+
+import ctypes
+import subprocess
+import tempfile
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+RATE = 16000
+Samples = npt.NDArray[np.int16]
+# (start in seconds, espeak's phoneme name)
+Phonemes = list[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A spoken sentence: mono samples at 16 kHz, and phoneme times where the engine tells them."""
+
+    samples: Samples
+    phonemes: Phonemes | None
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_id", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("string", ctypes.c_char * 8),
+    ]
+
+
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+_PHONEME_EVENT = 7
+_RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
+_SYNCHRONOUS, _PHONEME_EVENTS, _UTF8 = 2, 1, 1
+
+
+class Espeak:
+    """espeak-ng through its C library, which also reports when each phoneme starts."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libespeak-ng.so.1")
+        self._rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS))
+        self._chunks: list[Samples] = []
+        self._phonemes: Phonemes = []
+        self._callback = _CALLBACK(self._collect)  # the library keeps only the pointer
+        self._library.espeak_SetSynthCallback(self._callback)
+        self._voice = ""
+
+    def _collect(self, samples: Any, count: int, events: Any) -> int:
+        if samples and count > 0:
+            self._chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
+        at = 0
+        while events and events[at].type:
+            if events[at].type == _PHONEME_EVENT:
+                name = events[at].string.decode("latin1")
+                self._phonemes.append((events[at].sample / self._rate, name))
+            at += 1
+        return 0
+
+    def say(self, text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> Utterance:
+        """``voice`` is "language+variant", ``speed`` words a minute, pitches 0..100."""
+        if voice != self._voice:
+            if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise ValueError(f"espeak-ng has no voice {voice!r}")
+            self._voice = voice
+        for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_RANGE, pitch_range)):
+            self._library.espeak_SetParameter(parameter, value, 0)
+        self._chunks, self._phonemes = [], []
+        data = text.encode() + b"\0"
+        self._library.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
+        self._library.espeak_Synchronize()
+        samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)
+        return _finish(samples, self._rate, self._phonemes)
+
+
+def flite(text: str, voice: str) -> Utterance:
+    """flite has no library in every distribution, but a program."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        command = ["flite", "-voice", voice, "-t", text, "-o", file.name]
+        subprocess.run(command, check=True, capture_output=True)
+        with wave.open(file.name) as sound:
+            rate = sound.getframerate()
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+    return _finish(samples, rate, None)
+
+
+class Piper:
+    """The project's own voices: what its demonstration calls sound like."""
+
+    def __init__(self, voices: Path) -> None:
+        self._voices = voices
+        self._loaded: dict[str, Any] = {}
+
+    def say(self, text: str, voice: str, slowness: float) -> Utterance:
+        """``slowness`` multiplies the voice's own length scale."""
+        import onnxruntime
+        from piper import PiperVoice, SynthesisConfig
+
+        if voice not in self._loaded:
+            path = self._voices / f"{voice}.onnx"
+            self._loaded[voice] = PiperVoice.load(path)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self._loaded[voice].session = onnxruntime.InferenceSession(path, options)
+        model = self._loaded[voice]
+        scale = model.config.length_scale * slowness
+        config = SynthesisConfig(length_scale=scale, normalize_audio=False)
+        chunks = [chunk.audio_int16_array for chunk in model.synthesize(text, config)]
+        samples = np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
+        return _finish(samples, model.config.sample_rate, None)
+
+
+def _finish(samples: Samples, rate: int, phonemes: Phonemes | None) -> Utterance:
+    """Bring to 16 kHz and cut the silence at both ends down to 30 ms."""
+    if rate != RATE and len(samples):
+        floats = soxr.resample(samples.astype(np.float32), rate, RATE)
+        samples = floats.clip(-32768, 32767).astype(np.int16)
+    level = np.abs(samples.astype(np.int32))
+    loud = np.nonzero(level > max(level.max(initial=0) * 0.01, 1))[0]
+    if not len(loud):
+        return Utterance(samples[:0], None)
+    first = max(int(loud[0]) - 480, 0)
+    cut = samples[first : int(loud[-1]) + 480]
+    if phonemes is None:
+        return Utterance(cut, None)
+    return Utterance(cut, [(round(start - first / RATE, 3), name) for start, name in phonemes])

@@ -1,0 +1,177 @@
+"""What is said in the training speech.
+
+Numbers are written as words, because the recogniser writes what it hears, and no character that
+faster-whisper suppresses by default (quotes, colon, brackets, a lone hyphen) is used.
+"""
+
+import hashlib
+import random
+import re
+import tomllib
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scripts.starter import corpus
+from scripts.starter.corpus.dates import any_day, any_time
+from scripts.starter.corpus.numbers import digits_spoken, phone_digits
+from scripts.starter.corpus.people import caller_name
+from scripts.starter.corpus.template import SLOT, capitalise, vocabulary
+
+_DATA = Path(__file__).parent / "data"
+_UNWRITABLE = re.compile(r'["#()*+/:;<=>@\[\\\]^_`{|}~«»—–…0-9]|(?<= )-|-(?= )')
+_FOREIGN = {
+    "en": re.compile(r"[^a-z '.,?!-]", re.I),
+    "ru": re.compile(r"[^а-яё .,?!-]", re.I),
+    "ar": re.compile(r"[^ء-ي .،؟!]"),
+}
+_PHONE_LEADS = {
+    "en": ["", "", "My number is ", "It's ", "The number is ", "You can call me on ", "I have "],
+    "ar": ["", "", "رقمي ", "رقم هاتفي ", "الرقم "],
+    "ru": ["", "", "Мой номер ", "Номер ", "Мой телефон ", "Ваш номер "],
+}
+LONGEST = 150  # characters
+_Source = Callable[[str, random.Random], str]
+
+
+def is_held_out(text: str) -> bool:
+    """Whether a sentence is for testing only: one in twenty of those with four words or more."""
+    digest = int(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(), 16)
+    return len(text.split()) >= 4 and digest % 20 == 0
+
+
+def clean(lang: str, text: str) -> str | None:
+    """The text as the recogniser writes it, or None when it holds something that it does not."""
+    text = re.sub(r"\s+", " ", text.replace("’", "'").replace("ـ", "")).strip()
+    if lang == "ar":
+        text = re.sub("[\u064b-\u0652\u0670]", "", text)
+    text = re.sub("^[- ']+", "", text.replace(" —", ",").replace(" –", ","))
+    if not text or _UNWRITABLE.search(text) or _FOREIGN[lang].search(text):
+        return None
+    return text
+
+
+@cache
+def _general(lang: str) -> dict[str, Any]:
+    return tomllib.loads((_DATA / f"{lang}.toml").read_text(encoding="utf-8"))
+
+
+def _digits(lang: str, rng: random.Random, count: int) -> str:
+    return digits_spoken(lang, "".join(rng.choice("0123456789") for _ in range(count)))
+
+
+def _fill(lang: str, template: str, rng: random.Random) -> str:
+    def value(match: re.Match[str]) -> str:
+        key = match.group(1)
+        if key == "phone":
+            return _digits(lang, rng, rng.randint(4, 10))
+        if key == "code":
+            return _digits(lang, rng, rng.randint(3, 5))
+        if key == "time" and lang == "en":
+            return any_time(lang, rng).nom
+        return str(rng.choice(_general(lang)["slots"][key]))
+
+    return SLOT.sub(value, template)
+
+
+def general(lang: str, rng: random.Random) -> str:
+    """A sentence from the general templates, at times two of them."""
+    templates = _general(lang)["text"]["templates"]
+    slotted = [template for template in templates if "{" in template]
+    pool = templates if rng.random() < 0.35 else slotted  # plain ones would repeat too often
+    text = _fill(lang, rng.choice(pool), rng)
+    if rng.random() < 0.12 and len(text) < 45:
+        text += " " + _fill(lang, rng.choice(templates), rng)
+    return text
+
+
+def word_mix(lang: str, rng: random.Random) -> str:
+    """Words without grammar, so that the recogniser cannot guess them."""
+    kind = rng.random()
+    if kind < 0.2:
+        return capitalise(_digits(lang, rng, rng.randint(2, 8))) + "."
+    if kind < 0.4:
+        first, second = (rng.choice(_general(lang)["slots"]["name"]) for _ in range(2))
+        return f"{first.split(' ', 1)[0]} {second.split(' ', 1)[1]}."
+    words = (rng.choice(vocabulary(lang)) for _ in range(rng.randint(1, 6)))
+    return capitalise(" ".join(words)) + "."
+
+
+def phone(lang: str, rng: random.Random) -> str:
+    """A telephone number of 7 to 11 digits."""
+    spoken = digits_spoken(lang, phone_digits(rng, longest=11), rng)
+    return capitalise(rng.choice(_PHONE_LEADS[lang]) + spoken) + "."
+
+
+def name_day_time(lang: str, rng: random.Random) -> str:
+    """A name, a day or a time on its own."""
+    day, time = any_day(lang, rng), any_time(lang, rng)
+    choice = [caller_name(lang, rng)[0], f"{day.at} {time.at}", day.nom, time.nom]
+    return capitalise(rng.choices(choice, [4, 2, 2, 2])[0]) + "."
+
+
+def demo_fact(lang: str, rng: random.Random) -> str:
+    """A piece of the demonstration's profile."""
+    block = corpus.DemoFacts().by[lang]
+    at = rng.randrange(len(block.services))
+    facts = [block.business, block.address, block.open, block.hours, rng.choice(block.people)[0]]
+    service, price = block.services[at].listed, block.prices[at]
+    comma = "، " if lang == "ar" else ", "
+    return capitalise(rng.choice([*facts, service, price, service + comma + price])) + "."
+
+
+class Sentences:
+    """An endless supply of sentences; every draw comes from ``rng``.
+
+    ``sources`` replaces the usual mixture by functions of language and ``rng``, with weights.
+    """
+
+    def __init__(self, rng: random.Random, sources: list[tuple[_Source, float]] | None = None):
+        self.rng = rng
+        self._callers: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
+        self._replies: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
+        self._sources: list[tuple[_Source, float]] = sources or [
+            (corpus.caller_utterance, 0.24),
+            (self._reply, 0.17),
+            (general, 0.15),
+            (word_mix, 0.12),
+            (self._demo_caller, 0.12),
+            (phone, 0.10),
+            (demo_fact, 0.05),
+            (name_day_time, 0.05),
+        ]
+
+    def draw(self, lang: str, count: int, heldout: bool = False, repeats: int = 25) -> list[str]:
+        """``count`` sentences; ``heldout`` gives the ones that training never sees, once each."""
+        found: list[str] = []
+        seen: Counter[str] = Counter()
+        functions, weights = zip(*self._sources, strict=True)
+        while len(found) < count:
+            text = clean(lang, self.rng.choices(functions, weights)[0](lang, self.rng))
+            if text is None or len(text) > LONGEST or is_held_out(text) != heldout:
+                continue
+            seen[text] += 1
+            if seen[text] <= (1 if heldout else repeats):
+                found.append(text)
+        return found
+
+    def _reply(self, lang: str, rng: random.Random) -> str:
+        return self._from_calls(self._replies, lang, rng)
+
+    def _demo_caller(self, lang: str, rng: random.Random) -> str:
+        return self._from_calls(self._callers, lang, rng)
+
+    def _from_calls(self, pool: dict[str, deque[str]], lang: str, rng: random.Random) -> str:
+        while not pool[lang]:
+            kind = corpus.demo_call if rng.random() < 0.5 else corpus.make_call
+            for message in kind(lang, rng, noise=0.0).messages[1:]:
+                text = message.content.split(" <tool_call>")[0]
+                if message.role == "user":
+                    self._callers[lang].append(text)
+                elif rng.random() < 0.4:  # the voice speaks sentence by sentence
+                    self._replies[lang].extend(re.split(r"(?<=[.?!؟]) ", text))
+                else:
+                    self._replies[lang].append(text)
+        return pool[lang].popleft()

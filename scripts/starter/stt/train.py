@@ -1,0 +1,196 @@
+"""Train the recogniser.
+
+Four losses on one model; the heads of the last three are dropped at export:
+
+* Whisper's own next-token loss, with the language token, ``<|nospeech|>`` and some timestamps;
+* phonemes: espeak-ng tells which phoneme sounds when, a frame classifier on the encoder output
+  (without it the model does not start to learn for a long time);
+* CTC characters on the encoder output (covers the engines that tell no phoneme times);
+* guidance: half of the cross-attention heads are drawn towards the rough time of each token.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+from torch import Tensor
+
+from scripts.starter.averaging import follow
+from scripts.starter.clock import Budget, cosine
+
+from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
+from .dataset import SpeechSet, finished_sets
+from .model import CHARACTERS, MicroWhisper, Shape
+from .vocabulary import Vocabulary, Whisper, choose_pieces, save_pieces
+
+_CTC_WEIGHT = 0.2
+_GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train. ``init`` is a checkpoint to start from, None to start from scratch."""
+
+    work: Path
+    minutes: float
+    init: Path | None = None
+    device: str = "cpu"
+    rate: float = 1.4e-3
+    warm_up: int = 200
+    seed: int = 0
+    log_every: int = 100
+
+
+def prepare_inventory(work: Path, data: Path) -> None:
+    """Choose the trained tokens and the phoneme names from the first sets, once."""
+    if (work / "pieces.json").exists() and (work / "phones.json").exists():
+        return
+    rows = [row for path in finished_sets(data)[:2] for row in SpeechSet(path).rows]
+    work.mkdir(parents=True, exist_ok=True)
+    save_pieces(choose_pieces(Whisper(), [row.text for row in rows]), work / "pieces.json")
+    (work / "phones.json").write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
+
+
+def build_model(work: Path) -> MicroWhisper:
+    """A fresh model for the inventory in ``work``."""
+    vocabulary = Vocabulary.load(work / "pieces.json")
+    phones = json.loads((work / "phones.json").read_text())
+    return MicroWhisper(Shape(len(vocabulary.rows), len(CHARACTERS) + 1, max(phones.values()) + 1))
+
+
+def losses(model: MicroWhisper, batch: Batch) -> dict[str, Tensor]:
+    """The four losses, each already averaged, and the share of right tokens."""
+    device = batch.mel.device
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        audio = model.encode(batch.mel.float())
+        logits = model.decode(batch.tokens, audio)
+        characters, phones = model.ctc(audio), model.phone(audio)
+    logits = logits.float()
+    token = F.cross_entropy(
+        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, label_smoothing=0.05
+    )
+    log_probs = F.log_softmax(characters.float(), -1).transpose(0, 1)
+    frames = torch.full((len(batch.lengths),), log_probs.shape[0], dtype=torch.long)
+    # Items without speech have no label and teach this head to emit blanks only.
+    ctc = F.ctc_loss(
+        log_probs, batch.characters, frames, batch.lengths, reduction="none", zero_infinity=True
+    )
+    ctc = (ctc / batch.lengths.clamp(min=1)).clamp(max=60).mean()
+    labels = batch.phonemes.flatten()
+    weight = torch.where(labels == 0, 0.3, 1.0) * (labels >= 0)
+    phone = F.cross_entropy(phones.float().flatten(0, 1), labels.clamp(min=0), reduction="none")
+    phone = (phone * weight).sum() / weight.sum().clamp(min=1)
+    known = batch.targets != IGNORED
+    right = (logits.argmax(-1)[known] == batch.targets[known]).float().mean()
+    guide = _guidance(model, batch, audio.shape[1])
+    return {"token": token, "ctc": ctc, "phone": phone, "guide": guide, "right": right}
+
+
+def _guidance(model: MicroWhisper, batch: Batch, frames: int) -> Tensor:
+    """How much weight half of the cross-attention heads put far from the token's time."""
+    wanted = batch.positions >= 0
+    distance = torch.arange(frames, device=wanted.device) - batch.positions[:, :, None]
+    far = 1 - torch.exp(-(distance**2) / (2 * _GUIDE_WIDTH**2))
+    total = torch.zeros((), device=wanted.device)
+    for block in model.dec:
+        weights = block.cross.weights[:, : model.shape.h // 2].float().mean(1)
+        total = total + ((weights * far).sum(-1) * wanted).sum() / wanted.sum().clamp(min=1)
+    return total / len(model.dec)
+
+
+@contextmanager
+def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> Iterator[Any]:
+    context = mp.get_context("spawn")
+    out, stop = context.Queue(24), context.Event()
+    options = Options(frames=4800 if plan.device == "cpu" else 48000, ramp=ramp)
+    arguments = (out, stop, progress, data, plan.work, plan.seed + step, options)
+    process = context.Process(target=produce, args=arguments, daemon=True)
+    process.start()
+    try:
+        yield out
+    finally:
+        stop.set()
+        process.join(10)
+        if process.is_alive():
+            process.terminate()
+
+
+def train(plan: Plan, data: Path) -> Path:
+    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
+    prepare_inventory(plan.work, data)
+    torch.manual_seed(plan.seed)
+    model = build_model(plan.work)
+    last = plan.work / "last.pt"
+    start = last if last.exists() else plan.init
+    state: dict[str, Any] = {}
+    if start is not None:
+        state = torch.load(start, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+    model.to(plan.device)
+    for block in model.dec:
+        block.cross.keep = True
+    optimiser = _optimiser(model, plan.rate)
+    if "opt" in state:
+        optimiser.load_state_dict(state["opt"])
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    if last.exists():
+        average = {name: value.to(plan.device) for name, value in state["ema"].items()}
+    step = first = int(state.get("step", 0))
+    budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
+    progress = mp.get_context("spawn").Value("d", 0.0)
+    seen: list[list[float]] = []
+
+    def save() -> None:
+        content = {"model": model.state_dict(), "ema": average, "opt": optimiser.state_dict()}
+        content |= {"cfg": model.config(), "step": step, "used": budget.used}
+        torch.save(content, plan.work / "partial.pt")
+        os.replace(plan.work / "partial.pt", last)
+
+    with _producer(plan, data, progress, step, ramp=start is None) as source:
+        batch = source.get()
+        while (spent := budget.tick()) < 1.0:
+            progress.value = spent
+            factor = cosine(spent, step - first, plan.warm_up)
+            for group in optimiser.param_groups:
+                group["lr"] = plan.rate * factor
+            found = losses(model, _on(batch, plan.device))
+            loss = found["token"] + _CTC_WEIGHT * found["ctc"] + found["phone"] + found["guide"]
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+            optimiser.step()
+            step += 1
+            follow(average, model, step - first, 0.998)
+            seen.append([value.item() for value in found.values()])
+            if step % plan.log_every == 0:
+                means = [round(float(value), 3) for value in np.mean(seen, 0)]
+                line: dict[str, Any] = {"step": step, "minutes": round(budget.used / 60, 1)}
+                print(json.dumps(line | dict(zip(found, means, strict=True))), flush=True)
+                seen.clear()
+            if budget.time_to_save():
+                save()
+            batch = source.get()
+    save()
+    return last
+
+
+def _optimiser(model: MicroWhisper, rate: float) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def _on(batch: Batch, device: str) -> Batch:
+    if device == "cpu":
+        return batch
+    moved = {name: value.to(device, non_blocking=True) for name, value in vars(batch).items()}
+    return Batch(**moved)

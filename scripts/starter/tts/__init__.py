@@ -1,0 +1,1 @@
+"""The voices: one acoustic model and a fixed vocoder, exported as Piper voices."""
