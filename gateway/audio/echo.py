@@ -22,11 +22,12 @@ class EchoDetector:
     """Keeps what was played and when; correlates what is heard with it over all delays.
 
     Args:
-        threshold: normalised cross-correlation above which sound counts as an echo. Two voices
-            at once stay below it: an echo 6 dB under the caller reaches 0.45.
+        threshold: normalised cross-correlation above which sound counts as an echo. Measured
+            through a telephone line: an echo alone reaches 0.98 at any level down to -30 dB, a
+            caller of the same voice over an echo of -6 dB at most 0.74.
     """
 
-    def __init__(self, threshold: float = 0.6) -> None:
+    def __init__(self, threshold: float = 0.85) -> None:
         self._threshold = threshold
         self._played: deque[tuple[float, Samples]] = deque()
 

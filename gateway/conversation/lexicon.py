@@ -63,7 +63,8 @@ LEXICONS = {
         ),
         question_ends=_words("for at on in of with without about from by into like not"),
         openings=_phrases(
-            "my name|my number|my name is|my number is|my phone number is|number is|name is|it is|it's|i'd like"
+            "my name|my number|my name is|my number is|my phone number is|number is|name is"
+            "|it is|it's|i'd like"
             "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
             "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
             "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"

@@ -68,11 +68,14 @@ def test_echo_through_a_telephone_line_is_recognised(level_db: float, delay_ms: 
     assert np.mean(recognised) >= 0.95
 
 
+@pytest.mark.parametrize("name", ["en-2-price.wav", "ru-2-price.wav", "ar-1-hours.wav"])
 @pytest.mark.parametrize("level_db", [-6, -12, -30])
 @pytest.mark.parametrize("delay_ms", [50, 450, 800])
-def test_caller_who_speaks_over_the_echo_is_heard(level_db: float, delay_ms: int) -> None:
+def test_caller_who_speaks_over_the_echo_is_heard(
+    name: str, level_db: float, delay_ms: int
+) -> None:
     echo = returned(level_db, delay_ms)
-    caller = line(CALLER)
+    caller = line(recording(name))
     # As loud as the assistant at its own end: that is what a level in dB of the echo refers to.
     caller = (caller * (np.abs(OURS).max() / np.abs(caller).max())).astype(np.int16)
     begins = samples_of(1.0)
@@ -85,14 +88,13 @@ def test_caller_who_speaks_over_the_echo_is_heard(level_db: float, delay_ms: int
         for end in range(size, len(both), size // 2)
     ]
     assert len(verdicts) >= 5
-    assert np.mean(verdicts) <= 0.25, "some stretch within 150 ms is heard as the caller's"
-    assert not all(verdicts[:2])
+    assert np.mean(verdicts) <= 0.05
 
 
 def test_caller_alone_is_no_echo_of_something_else_that_was_played() -> None:
     detector = played()
     caller = line(CALLER)
-    assert all(detector.similarity(window, at) < 0.6 for at, window in windows(caller, 300))
+    assert all(detector.similarity(window, at) < 0.75 for at, window in windows(caller, 300))
 
 
 def test_nothing_is_an_echo_when_nothing_was_played() -> None:
