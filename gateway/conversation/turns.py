@@ -158,7 +158,7 @@ class TurnMachine:
                 self._recognise(self._overlap.turn, at)
 
     def _pause_turn(self, turn: CallerTurn, at: float) -> None:
-        if self._echo.is_echo(turn.recent(1000), at):
+        if self._echo.is_echo(turn.recent(500), at):  # 2 ms of the loop; a second takes 5
             self._turn = None  # the end of our own reply, come back late
             self.phase = Phase.LISTENING
             return
