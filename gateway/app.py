@@ -35,6 +35,7 @@ from gateway.loading import (
 from gateway.protocols.native import NativeProtocol
 from gateway.receptionist.profile import Profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
+from gateway.receptionist.tools import receptionist_tools
 from gateway.recording.recorder import FileRecorder
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
@@ -166,6 +167,7 @@ class Gateway:
             chat=chat,
             synthesizer=synthesizer,
             system_prompt=prompt,
+            tools=receptionist_tools(self._profile),
             policy=conversation_policy(self._settings, self._profile),
             voice_detector=voice_detectors(),
             counters=self.counters,

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "conversation": {"gateway.audio", "gateway.events"},
     "protocols": {"gateway.audio", "gateway.events", "gateway.errors"},
     "engines": {"gateway.audio", "gateway.errors", "gateway.metrics"},
-    "receptionist": {"gateway.errors"},
+    "receptionist": {"gateway.engines.base", "gateway.errors"},
     "calls": SHARED
     | {
         "gateway.conversation",

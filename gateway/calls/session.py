@@ -49,6 +49,7 @@ from gateway.engines.base import (
     ChatRequest,
     Priority,
     Synthesizer,
+    Tool,
     Transcriber,
     TranscribeRequest,
 )
@@ -69,6 +70,7 @@ class CallServices:
     Attributes:
         system_prompt: first message of every chat prompt.
         voice_detector: makes the voice detector of one call.
+        tools: what the assistant may call.
         on_turn: told about every finished exchange.
         counters: ``speculation_started, _used, _wasted, _skipped``; ``replies_resumed``.
         may_speculate: is there time to prepare replies that may never be heard?
@@ -84,6 +86,7 @@ class CallServices:
     voice_detector: Callable[[], VoiceDetector]
     max_tokens: int
     temperature: float
+    tools: tuple[Tool, ...] = ()
     on_turn: Callable[[TurnRecord], None] = lambda record: None
     counters: Counter[str] = field(default_factory=Counter)
     recorder: Recorder | None = None
@@ -316,6 +319,7 @@ class CallSession:
             max_tokens=self._services.max_tokens,
             temperature=self._services.temperature,
             priority=priority,
+            tools=self._services.tools,
         )
 
     def _notify(self, notice: NotifyTranscript) -> None:

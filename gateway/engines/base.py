@@ -112,6 +112,19 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """Something a reply may call, as ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``.
+
+    Attributes:
+        name: name of the function.
+        parameters: JSON schema of its arguments (an object), as JSON text.
+    """
+
+    name: str
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A reply to generate.
 
@@ -121,6 +134,8 @@ class ChatRequest:
         max_tokens: upper bound on generated tokens.
         temperature: 0 means greedy.
         priority: SPECULATIVE while the turn is not known to be over.
+        tools: what the reply may call; from ``<tool_call>`` on it can only become a valid call of
+            one of them. Without tools nothing is constrained.
     """
 
     call_id: str
@@ -133,6 +148,7 @@ class ChatRequest:
     seed: int = 0
     stop: tuple[str, ...] = ()
     priority: Priority = Priority.FINAL
+    tools: tuple[Tool, ...] = ()
 
 
 class ChatModel(Protocol):

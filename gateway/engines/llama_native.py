@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 from collections import deque
 from typing import Any
 
@@ -49,6 +50,25 @@ def _on_native_log(level: int, text: bytes | None, _user: ctypes.c_void_p) -> No
 _log_callback = llama_cpp.llama_log_callback(_on_native_log)
 
 
+class _AbortFlag:
+    """Stops a forward pass from another thread.
+
+    llama.cpp calls the callback between operations and stops when it gives true. A Python function
+    would need the interpreter's lock there, hundreds of times a step; C's ``strlen`` of a buffer
+    that is empty or holds one character tells the same without it.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(2)
+        libc = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
+        self.callback = ctypes.cast(libc.strlen, llama_cpp.ggml_abort_callback)
+        self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
+
+    def set(self, wanted: bool) -> None:
+        """From any thread."""
+        self._buffer[0] = b"\1" if wanted else b"\0"
+
+
 class DecodeError(Exception):
     """A forward pass failed; the cache can no longer be trusted."""
 
@@ -64,6 +84,7 @@ class NativeLlama:
         llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
         self.settings = settings
         self._context: Any = None
+        self._abort = _AbortFlag()
         self._model = _load_model(settings)
         self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
         self.vocab = vocab = llama_cpp.llama_model_get_vocab(self._model)
@@ -129,7 +150,11 @@ class NativeLlama:
             ModelError: there is not enough memory for it.
         """
         if self._context is None:
+            self._abort.set(False)
             self._context = _open_context(self._model, self.settings)
+            llama_cpp.llama_set_abort_callback(
+                self._context, self._abort.callback, self._abort.data
+            )
         return self._context
 
     @property
@@ -166,6 +191,10 @@ class NativeLlama:
         code = llama_cpp.llama_decode(self.context, batch)
         if code != 0:
             raise DecodeError(f"llama_decode returned {code}; last message: {_last_error()}")
+
+    def abort(self) -> None:
+        """Make the forward pass in flight fail with DecodeError soon; from any thread."""
+        self._abort.set(True)
 
     def drop_context(self) -> None:
         """Free the context and its cache; the next use opens a fresh one."""

@@ -27,6 +27,7 @@ class LlamaSettings:
         threads: CPU threads; 0 takes all CPUs of this process.
         n_gpu_layers: layers on the GPU; -1 for all, 0 for none.
         flash_attention: "auto" lets llama.cpp decide.
+        step_timeout_s: a step that takes longer hangs: it is stopped, its calls are told.
         kv_type_k, kv_type_v: cache precision; a quantised V cache needs flash attention.
     """
 
@@ -41,6 +42,7 @@ class LlamaSettings:
     flash_attention: Literal["auto", "on", "off"] = "auto"
     kv_type_k: KvType = "f16"
     kv_type_v: KvType = "f16"
+    step_timeout_s: float = 20.0
 
     def __post_init__(self) -> None:
         """Check what can be known without the file.
@@ -57,6 +59,7 @@ class LlamaSettings:
             (self.prefill_chunk >= 1, "prefill_chunk: expected at least 1"),
             (self.max_waiting >= 1, "max_waiting: expected at least 1"),
             (self.n_ctx >= 256, "n_ctx: expected at least 256"),
+            (self.step_timeout_s > 0, "step_timeout_s: expected more than 0"),
             (self.threads >= 0, "threads: expected 0 (all CPUs) or more"),
             (
                 self.flash_attention != "off" or not self.kv_type_v.startswith("q"),

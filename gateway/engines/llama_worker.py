@@ -23,13 +23,14 @@ from gateway.engines.llama_commands import (
     Promote,
     Start,
 )
-from gateway.engines.llama_native import NativeLlama
+from gateway.engines.llama_native import DecodeError, NativeLlama
 from gateway.engines.llama_sampling import Sampler
 from gateway.engines.llama_settings import LlamaSettings
 from gateway.engines.llama_slots import SlotScheduler
 from gateway.engines.llama_steps import Counters, SlotRequest, Step
 from gateway.engines.llama_template import PromptBuilder
 from gateway.engines.llama_text import TextAssembler
+from gateway.engines.llama_watchdog import Watchdog
 from gateway.errors import ChatError, ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
@@ -49,7 +50,7 @@ class LlamaWorker:
         self._settings = settings
         self._changed = threading.Condition()
         self._commands: list[Command] = []
-        self._stopping = self._ended = False
+        self._stopping = self._ended = self._gave_up = False
         self._when_ended: list[Callable[[], object]] = []
         self._generations: dict[int, Generation] = {}
         self._outbox: dict[asyncio.AbstractEventLoop, list[tuple[Generation, Item]]] = {}
@@ -100,6 +101,22 @@ class LlamaWorker:
         began = self._step_began
         return 0.0 if began is None else time.monotonic() - began
 
+    # ------------------------------------------------------------------ watchdog thread
+
+    def _let_go(self) -> None:
+        """Fail everybody who waits, from outside: the owner thread is stuck in a step."""
+        with self._changed:
+            self._gave_up = True
+            commands, self._commands = self._commands, []
+        generations = [command.generation for command in commands if isinstance(command, Start)]
+        for generation in [*generations, *list(self._generations.values())]:
+            try:
+                generation.loop.call_soon_threadsafe(
+                    generation.items.put_nowait, ChatError("the chat model hangs")
+                )
+            except RuntimeError:
+                continue  # its loop was closed: nobody is left to read it
+
     # ------------------------------------------------------------------ owner thread
 
     def _main(self, loaded: threading.Event) -> None:
@@ -113,6 +130,7 @@ class LlamaWorker:
         idle = True
         while (commands := self._take_commands(wait=idle)) is not None:
             idle = self._turn(commands)
+        self._watchdog.stop()
         self._fail_all(self._commands, "the chat model was closed")
         self._flush()
         self._native.close()
@@ -136,6 +154,9 @@ class LlamaWorker:
             batch=settings.batch,
             prefill_chunk=settings.prefill_chunk,
             max_waiting=settings.max_waiting,
+        )
+        self._watchdog = Watchdog(
+            settings.step_timeout_s, self.step_seconds, native.abort, self._let_go
         )
         self._load_error = None
         logger.info(
@@ -166,6 +187,8 @@ class LlamaWorker:
                 idle = False
                 self._step_began = time.monotonic()
                 self._run(step)
+                if self._gave_up:
+                    raise DecodeError("the step ended after its calls had been given up")
                 # Rows of running replies come first; a step without any only reads prompts.
                 if step.rows and step.rows[0].request is not None:
                     took = time.monotonic() - self._step_began
@@ -177,6 +200,7 @@ class LlamaWorker:
             self._fail_all(commands, "the chat model failed and was restarted; ask again")
             self._slots.reset()
             self._native.drop_context()
+            self._gave_up = False
         finally:
             self._step_began = None
         self.counters = replace(self._slots.counters)
@@ -218,7 +242,7 @@ class LlamaWorker:
             prefix = self.prompts.system_prefix(generation.system_prompt)
             return SlotRequest(generation.id, "", prefix, max_tokens=0, shared=len(prefix))
         prompt = self.prompts.build(request.messages, request.max_tokens)
-        generation.sampler = Sampler(request, self._native.n_vocab)
+        generation.sampler = Sampler(request, self._native)
         generation.text = TextAssembler(request.stop)
         return SlotRequest(
             id=generation.id,
@@ -252,7 +276,7 @@ class LlamaWorker:
     def _sample(self, generation: Generation, index: int) -> int:
         if generation.sampler is None:
             raise RuntimeError("a generation without a sampler was scheduled")
-        return generation.sampler.sample(self._native.context, index)
+        return generation.sampler.sample(index)
 
     def _close_requests(self) -> None:
         for closed in self._slots.take_closed():

@@ -15,6 +15,7 @@ import pytest
 from gateway.engines.base import ChatMessage, ChatRequest, Priority
 from gateway.engines.llama import LlamaChat, LlamaSettings
 from gateway.engines.llama_commands import Generation, Start
+from gateway.engines.llama_native import NativeLlama
 from gateway.engines.llama_template import PromptBuilder
 from gateway.errors import ChatError, ModelError
 from tests.engines.chat_requests import ALL_REQUESTS, collect, request, system
@@ -279,6 +280,48 @@ def test_failed_forward_pass_fails_the_requests_and_service_goes_on(
             asyncio.run(collect(chat, request(call="b")))
     assert asyncio.run(collect(chat, request())) == before
     assert chat.current_load.running == 0
+
+
+def test_step_that_hangs_is_stopped_and_service_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decode, abort = llama_cpp.llama_decode, NativeLlama.abort
+    aborted = threading.Event()
+
+    def told(native: NativeLlama) -> None:
+        abort(native)
+        aborted.set()
+
+    def slow(context: Any, batch: Any) -> Any:
+        aborted.wait()
+        return decode(context, batch)
+
+    monkeypatch.setattr(NativeLlama, "abort", told)
+    monkeypatch.setattr(llama_cpp, "llama_decode", slow)
+    chat = LlamaChat(replace(SETTINGS, step_timeout_s=2.0))
+    with pytest.raises(ChatError, match="restarted"):
+        asyncio.run(collect(chat, ALL_REQUESTS[0]))
+    assert "is stopped" in caplog.text
+    assert asyncio.run(collect(chat, ALL_REQUESTS[0])) == reference(ALL_REQUESTS[:1])[0]
+    asyncio.run(chat.close())
+
+
+def test_step_that_cannot_be_stopped_lets_its_calls_go(gate: Gate) -> None:
+    async def served() -> str:
+        chat = LlamaChat(replace(SETTINGS, step_timeout_s=0.2))
+        for item in ALL_REQUESTS[:2]:  # the second one comes while the first step is stuck
+            with pytest.raises(ChatError, match="hangs"):
+                await collect(chat, item)
+        gate.opened.set()
+        while True:
+            try:
+                return await collect(chat, ALL_REQUESTS[0])
+            except ChatError:  # the stuck step has only just ended
+                continue
+            finally:
+                await asyncio.sleep(0)
+
+    assert asyncio.run(served()) == reference(ALL_REQUESTS[:1])[0]
 
 
 def test_bug_in_the_owner_loop_fails_only_what_was_asked(

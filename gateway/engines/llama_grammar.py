@@ -1,0 +1,109 @@
+"""Tool calls that are always valid: a grammar that awakes when a reply opens a tool call."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from functools import cache
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+from gateway.engines.base import Tool
+
+_OPEN = b"<tool_call>"
+# The grammar reads the reply from the group on; before it every token is allowed.
+_TRIGGER = rb"[\s\S]*?(<tool_call>)[\s\S]*"
+
+# llama_token_data of llama.h: token id, logit, probability.
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+@cache
+def tool_call_grammar(tools: tuple[Tool, ...]) -> str:
+    """GBNF of one call of one of the tools, tags included.
+
+    Raises:
+        ValueError: the parameters of a tool are no JSON schema that can become a grammar.
+    """
+    rules = json_schema_to_gbnf(json.dumps({"oneOf": [_call_schema(tool) for tool in tools]}))
+    body = "\n".join(
+        "call" + rule.removeprefix("root") if rule.startswith("root ::=") else rule
+        for rule in rules.splitlines()
+    )
+    return f'root ::= "<tool_call>" space call "</tool_call>"\n{body}'
+
+
+def _call_schema(tool: Tool) -> dict[str, object]:
+    try:
+        arguments = json.loads(tool.parameters)
+    except ValueError as error:
+        raise ValueError(f"tool {tool.name!r}: expected a JSON schema: {error}") from error
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.name}, "arguments": arguments},
+        "required": ["name", "arguments"],
+    }
+
+
+class ToolCallGuard:
+    """Vetoes tokens that would spoil a tool call. Owner thread only; ``close`` frees it.
+
+    Raises:
+        ValueError: llama.cpp cannot use the grammar.
+    """
+
+    def __init__(self, vocab: Any, tools: tuple[Tool, ...]) -> None:
+        patterns = (ctypes.c_char_p * 1)(_TRIGGER)
+        grammar = tool_call_grammar(tools).encode()
+        self._grammar: Any = llama_cpp.llama_sampler_init_grammar_lazy_patterns(
+            vocab, grammar, b"root", patterns, 1, None, 0
+        )
+        if not self._grammar:
+            raise ValueError(f"no grammar for the tools {', '.join(tool.name for tool in tools)}")
+        self._text = b""
+
+    def allows(self, token: int) -> bool:
+        """Whether the reply may go on with this token.
+
+        Asking about one token is far cheaper than sorting a whole vocabulary, and a model that
+        knows the format is nearly always right.
+        """
+        if _OPEN not in self._text:
+            return True
+        one = np.array([(token, 0.0, 0.0)], _CANDIDATE)
+        self._apply(one)
+        return bool(np.isfinite(one["logit"][0]))
+
+    def choose(self, chain: Any, logits: np.ndarray) -> int:
+        """The chain's choice among the tokens allowed; ``logits`` is float32 (n_vocab,)."""
+        candidates = np.empty(len(logits), _CANDIDATE)
+        candidates["id"], candidates["logit"], candidates["p"] = np.arange(len(logits)), logits, 0.0
+        self._apply(candidates)
+        allowed = np.ascontiguousarray(candidates[np.isfinite(candidates["logit"])])
+        chosen = _array(allowed)
+        llama_cpp.llama_sampler_apply(chain, ctypes.byref(chosen))
+        return int(chosen.data[chosen.selected].id)
+
+    def accept(self, token: int, piece: bytes) -> None:
+        """The reply went on with this token, spelt ``piece``."""
+        if _OPEN not in self._text:
+            self._text += piece
+        llama_cpp.llama_sampler_accept(self._grammar, token)
+
+    def close(self) -> None:
+        """Free the grammar; no use afterwards."""
+        if self._grammar is not None:
+            llama_cpp.llama_sampler_free(self._grammar)
+            self._grammar = None
+
+    def _apply(self, candidates: np.ndarray) -> None:
+        llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_array(candidates)))
+
+
+def _array(candidates: np.ndarray) -> Any:
+    """A llama_token_data_array over the memory of ``candidates``."""
+    data = candidates.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
+    return llama_cpp.llama_token_data_array(data, len(candidates), -1, False)
