@@ -12,7 +12,7 @@ def _arguments() -> argparse.Namespace:
         command.add_argument("--minutes", type=float, required=True, help="of training, each")
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
         command.add_argument("--out", type=Path, default=Path(".training"))
-        command.add_argument("--init", type=Path, help="checkpoint to start from (stt or llm)")
+        command.add_argument("--init", type=Path, help="model or checkpoint to go on from")
         command.add_argument("--confusions", type=Path, help="misread words, for llm")
         command.add_argument("--tiny", action="store_true", help="a little data, to try the chain")
     check = commands.add_parser("check", help="measure a finished model through the real library")

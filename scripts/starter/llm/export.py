@@ -34,7 +34,7 @@ _TEMPLATE = "".join(
     {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
     """.splitlines()
 )
-_MATRICES = {
+MATRICES = {
     "q": "attn_q",
     "k": "attn_k",
     "v": "attn_v",
@@ -82,7 +82,7 @@ def export(checkpoint: Path, tokenizer: Path, out: Path, *, quantise: bool = Tru
     matrix("token_embd.weight", "emb.weight")  # tied: llama.cpp uses it for the output as well
     vector("output_norm.weight", "norm.weight")
     for layer in range(config["layers"]):
-        for ours, theirs in _MATRICES.items():
+        for ours, theirs in MATRICES.items():
             matrix(f"blk.{layer}.{theirs}.weight", f"blocks.{layer}.{ours}.weight")
         vector(f"blk.{layer}.attn_norm.weight", f"blocks.{layer}.norm1.weight")
         vector(f"blk.{layer}.ffn_norm.weight", f"blocks.{layer}.norm2.weight")

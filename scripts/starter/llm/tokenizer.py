@@ -35,9 +35,7 @@ def _texts(calls: int, sentences: int, seed: int) -> Iterator[str]:
 
 def train_tokenizer(path: Path, calls: int = 9000, sentences: int = 30000, seed: int = 7) -> None:
     """Write a ``tokenizer.json`` made from freshly drawn calls."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _empty(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=SIZE,
         special_tokens=_CONTROL + _MARKS,
@@ -45,6 +43,25 @@ def train_tokenizer(path: Path, calls: int = 9000, sentences: int = 30000, seed:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(_texts(calls, sentences, seed), trainer)
+    _save(tokenizer, path)
+
+
+def save_tokenizer(tokens: list[str], merges: list[tuple[str, str]], path: Path) -> None:
+    """Write a ``tokenizer.json`` of known tokens, in the order of their ids, and merges."""
+    numbers = {token: at for at, token in enumerate(tokens)}
+    tokenizer = _empty(models.BPE(numbers, merges))
+    tokenizer.add_special_tokens(_CONTROL + _MARKS)
+    _save(tokenizer, path)
+
+
+def _empty(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _save(tokenizer: Tokenizer, path: Path) -> None:
     data = json.loads(tokenizer.to_str())
     for token in data["added_tokens"]:  # the marks are text that a program reads
         token["special"] = token["content"] in _CONTROL

@@ -27,6 +27,7 @@ from .batches import (
 )
 from .model import Llama, Shape, plant_copying
 from .muon import Muon
+from .restore import restore, restore_tokenizer
 from .tokenizer import train_tokenizer
 
 _RECALL_EVERY = 24
@@ -36,8 +37,9 @@ _CHECK_SEED = 4242
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. ``init`` is a checkpoint to start from; its tokenizer.json must lie beside it
-    and ``seed`` must be the one it was begun with, because the planted heads are rebuilt from it.
+    """How to train. ``init`` is what to start from: an exported GGUF file, or a checkpoint with its
+    tokenizer.json beside it. ``seed`` must be the one it was begun with, because the planted heads
+    are rebuilt from it.
     """
 
     work: Path
@@ -83,6 +85,20 @@ def _on(batch: Batch, device: str) -> Batch:
     return Batch(prefix, batch.ids.to(device), batch.weights.to(device))
 
 
+def _copy_tokenizer(init: Path, words: Path) -> None:
+    if init.suffix == ".gguf":
+        restore_tokenizer(init, words)
+    else:
+        words.write_bytes((init.parent / "tokenizer.json").read_bytes())
+
+
+def _load(start: Path) -> dict[str, Any]:
+    if start.suffix == ".gguf":
+        return {"model": restore(start)}
+    state: dict[str, Any] = torch.load(start, map_location="cpu", weights_only=True)
+    return state
+
+
 def train(plan: Plan) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
     plan.work.mkdir(parents=True, exist_ok=True)
@@ -91,7 +107,7 @@ def train(plan: Plan) -> Path:
         if plan.init is None:
             train_tokenizer(words)
         else:
-            words.write_bytes((plan.init.parent / "tokenizer.json").read_bytes())
+            _copy_tokenizer(plan.init, words)
     tokenizer = Tokenizer.from_file(str(words))
     torch.manual_seed(plan.seed)
     model = Llama(Shape())
@@ -100,7 +116,7 @@ def train(plan: Plan) -> Path:
     start = last if last.exists() else plan.init
     state: dict[str, Any] = {}
     if start is not None:
-        state = torch.load(start, map_location="cpu", weights_only=True)
+        state = _load(start)
         model.load_state_dict(state["model"])
     model.to(plan.device)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.startswith("emb")]

@@ -19,7 +19,7 @@ from ctranslate2.specs import common_spec, whisper_spec
 from .model import sinusoids
 from .vocabulary import MODEL_DIR, SIZE, Vocabulary, Whisper
 
-_UNUSED = -60.0
+UNUSED = -60.0
 _FEATURES = {
     "feature_size": 80,
     "sampling_rate": 16000,
@@ -90,7 +90,7 @@ def export(checkpoint: Path, inventory: Path, out: Path, *, quantise: bool = Tru
     weights.norm(decoder.layer_norm, "ln")
     decoder.layer_norm.gamma[0], decoder.layer_norm.beta[0] = 0, 1
     table = np.zeros((SIZE, width), np.float32)
-    table[:, 0] = _UNUSED
+    table[:, 0] = UNUSED
     rows = weights.array("emb.weight").copy()
     rows[:, 0] = 0
     table[np.array(vocabulary.rows)] = rows

@@ -40,11 +40,6 @@ class Recipe:
         self.make_speech()
         work = self.out / "work"
         plan = Plan(work, self.minutes, self.init, self.device)
-        if self.init is not None:  # a checkpoint belongs to its tokens and phonemes
-            work.mkdir(parents=True, exist_ok=True)
-            for name in ("pieces.json", "phones.json"):
-                if not (work / name).exists():
-                    (work / name).write_bytes((self.init.parent / name).read_bytes())
         checkpoint = train(plan, self.out / "data")
         export(checkpoint, work, self.out / "model")
         return self.out / "model"

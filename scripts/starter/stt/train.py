@@ -29,6 +29,7 @@ from scripts.starter.clock import Budget, cosine
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
 from .dataset import SpeechSet, finished_sets
 from .model import CHARACTERS, MicroWhisper, Shape
+from .restore import restore, restore_pieces
 from .vocabulary import Vocabulary, Whisper, choose_pieces, save_pieces
 
 _CTC_WEIGHT = 0.2
@@ -37,7 +38,9 @@ _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. ``init`` is a checkpoint to start from, None to start from scratch."""
+    """How to train. ``init`` is what to start from: an exported model's folder, or a checkpoint
+    with its pieces.json and phones.json beside it; None to start from scratch.
+    """
 
     work: Path
     minutes: float
@@ -49,14 +52,24 @@ class Plan:
     log_every: int = 100
 
 
-def prepare_inventory(work: Path, data: Path) -> None:
-    """Choose the trained tokens and the phoneme names from the first sets, once."""
-    if (work / "pieces.json").exists() and (work / "phones.json").exists():
+def prepare_inventory(plan: Plan, data: Path) -> None:
+    """Take the trained tokens and the phoneme names from where the training starts, or choose them
+    from the first sets, once.
+    """
+    pieces, phones = plan.work / "pieces.json", plan.work / "phones.json"
+    if pieces.exists() and phones.exists():
+        return
+    plan.work.mkdir(parents=True, exist_ok=True)
+    if plan.init is not None and not plan.init.is_dir():
+        for file in (pieces, phones):
+            file.write_bytes((plan.init.parent / file.name).read_bytes())
         return
     rows = [row for path in finished_sets(data)[:2] for row in SpeechSet(path).rows]
-    work.mkdir(parents=True, exist_ok=True)
-    save_pieces(choose_pieces(Whisper(), [row.text for row in rows]), work / "pieces.json")
-    (work / "phones.json").write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
+    if plan.init is None:
+        save_pieces(choose_pieces(Whisper(), [row.text for row in rows]), pieces)
+    else:
+        restore_pieces(plan.init, pieces)
+    phones.write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
 
 
 def build_model(work: Path) -> MicroWhisper:
@@ -123,16 +136,23 @@ def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> I
             process.terminate()
 
 
+def _load(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
+    if start.is_dir():
+        return {"model": restore(start, model, Vocabulary.load(work / "pieces.json"))}
+    state: dict[str, Any] = torch.load(start, map_location="cpu", weights_only=True)
+    return state
+
+
 def train(plan: Plan, data: Path) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
-    prepare_inventory(plan.work, data)
+    prepare_inventory(plan, data)
     torch.manual_seed(plan.seed)
     model = build_model(plan.work)
     last = plan.work / "last.pt"
     start = last if last.exists() else plan.init
     state: dict[str, Any] = {}
     if start is not None:
-        state = torch.load(start, map_location="cpu", weights_only=True)
+        state = _load(start, model, plan.work)
         model.load_state_dict(state["model"])
     model.to(plan.device)
     for block in model.dec:
