@@ -10,6 +10,7 @@ from gateway.audio.vad import ConfirmedVad, WebRtcVad
 from gateway.conversation.segmenter import VoiceDetector
 from gateway.errors import ConfigError, GatewayError
 from gateway.models.check import require_models
+from gateway.receptionist.hotwords import hotwords
 from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
 from gateway.settings import Settings
 from gateway.thread_budget import thread_budget
@@ -61,6 +62,7 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
             threads=budget.stt,
             workers=budget.stt_workers,
             window=settings.stt_window,
+            hotwords=hotwords(served_profile(settings)) if settings.uses_hotwords else {},
         )
     )
 
@@ -106,6 +108,7 @@ async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
                 n_ctx=settings.llm_context,
                 threads=thread_budget(settings.threads).chat,
                 n_gpu_layers=settings.llm_gpu_layers,
+                step_timeout_s=settings.llm_step_timeout_s,
             ),
         )
     finally:

@@ -60,11 +60,13 @@ class Settings(BaseSettings):
     stt_device: Literal["auto", "cpu", "cuda"] = "auto"
     stt_compute_type: ComputeType = "default"
     stt_window: Literal["auto", "full"] = "auto"
+    stt_hotwords: Literal["auto", "on", "off"] = "auto"
     llm_mode: Literal["local", "fallback", "remote"] = "local"
     llm_model: str = STARTER
     llm_context: int = Field(default=8192, ge=512, le=1_048_576)
     llm_max_tokens: int = Field(default=100, ge=1, le=4096)
     llm_temperature: float = Field(default=0.0, ge=0, le=2)
+    llm_step_timeout_s: float = Field(default=20.0, gt=0, le=600)
     llm_gpu_layers: int = Field(default=0, ge=-1, le=1000)
     llm_first_token_timeout_s: float = Field(default=2.0, gt=0, le=60)
     openai_base_url: str = "https://api.openai.com/v1"
@@ -110,6 +112,13 @@ class Settings(BaseSettings):
     def stt_path(self) -> Path:
         """Directory of the speech recognition model."""
         return self.models.stt(self.stt_model)
+
+    @property
+    def uses_hotwords(self) -> bool:
+        """Whether the recogniser is told names and services; the starter model knows no prompts."""
+        if self.stt_hotwords == "auto":
+            return self.stt_model != STARTER
+        return self.stt_hotwords == "on"
 
     @property
     def llm_path(self) -> Path:

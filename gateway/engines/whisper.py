@@ -7,7 +7,7 @@ which is many times cheaper; a result that looks made up is tried again in the f
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class WhisperSettings:
         threads: CPU threads of one batch.
         workers: batches computed at the same time.
         window: "auto" encodes little more than the speech; "full" always 30 s.
-        initial_prompt: text that primes the decoder for names and spelling.
+        hotwords: per language, text that primes the decoder for names and spelling.
         beam_size: 1 is greedy, the fastest.
         min_avg_logprob: mean log-probability per token under which a text counts as a guess.
         batch: bounds of the queue in front of the model; its weights are mel frames (10 ms).
@@ -57,7 +57,7 @@ class WhisperSettings:
     threads: int = 2
     workers: int = 1
     window: Window = "auto"
-    initial_prompt: str | None = None
+    hotwords: Mapping[str, str] = field(default_factory=dict)
     beam_size: int = 1
     min_avg_logprob: float = MIN_AVG_LOGPROB
     batch: BatchPolicy = field(default_factory=BatchPolicy)
@@ -183,9 +183,7 @@ def load_model(settings: WhisperSettings) -> RecognitionModel:
         settings.threads,
         settings.workers,
     )
-    model = RecognitionModel(
-        whisper, settings.languages, settings.initial_prompt, settings.beam_size
-    )
+    model = RecognitionModel(whisper, settings.languages, settings.hotwords, settings.beam_size)
     noise = np.random.default_rng(0).normal(0.0, 300.0, SAMPLE_RATE).astype(np.int16)
     for window in (SHORT_WINDOWS[0], FULL_WINDOW):
         model.recognise([Clip(noise, None)], window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -52,7 +52,7 @@ class RecognitionModel:
         self,
         whisper: WhisperModel,
         languages: Sequence[str],
-        initial_prompt: str | None = None,
+        hotwords: Mapping[str, str] | None = None,
         beam_size: int = 1,
     ) -> None:
         """Prepare tokenizers and prompts.
@@ -60,7 +60,8 @@ class RecognitionModel:
         Args:
             whisper: the loaded model.
             languages: ISO 639-1 codes the detection chooses among.
-            initial_prompt: text the decoder takes for what was said before (names, spelling).
+            hotwords: per language, what the decoder takes for words said before (names, spelling);
+                Whisper's own place for them, cut at the start to what fits.
             beam_size: 1 is greedy.
 
         Raises:
@@ -69,11 +70,8 @@ class RecognitionModel:
         self._whisper = whisper
         self._languages = tuple(languages)
         self._beam_size = beam_size
-        self._initial_prompt = initial_prompt
         self._tokenizers = {language: self._tokenizer(language) for language in languages}
-        self._prompts = {
-            language: self._prompt(tokenizer) for language, tokenizer in self._tokenizers.items()
-        }
+        self._prompts = self._make_prompts(hotwords or {})
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -177,9 +175,18 @@ class RecognitionModel:
             language=language,
         )
 
-    def _prompt(self, tokenizer: Tokenizer) -> list[int]:
-        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        if self._initial_prompt:
-            words: list[int] = tokenizer.encode(" " + self._initial_prompt.strip())
-            prompt = [tokenizer.sot_prev, *words[-(MAX_TOKENS - 1) :], *prompt]
-        return prompt
+    def _make_prompts(self, hotwords: Mapping[str, str]) -> dict[str, list[int]]:
+        """Prompts of one length: in a batch the transcripts must all begin at one position."""
+        before = {
+            language: tokenizer.encode(" " + hotwords.get(language, "").strip())
+            for language, tokenizer in self._tokenizers.items()
+        }
+        length = min(MAX_TOKENS - 1, *map(len, before.values())) if any(hotwords.values()) else 0
+        return {
+            language: [
+                *([tokenizer.sot_prev, *before[language][-length:]] if length else []),
+                *tokenizer.sot_sequence,
+                tokenizer.no_timestamps,
+            ]
+            for language, tokenizer in self._tokenizers.items()
+        }

@@ -133,10 +133,19 @@ def test_a_short_window_hears_what_the_full_window_hears() -> None:
     assert errors / sum(map(len, heard)) <= 0.35
 
 
-def test_an_initial_prompt_of_any_length_is_accepted() -> None:
-    settings = replace(SETTINGS, initial_prompt="The clinic of Doctor Wells. " * 80, beam_size=2)
+def test_hotwords_of_any_length_are_accepted_in_a_mixed_batch() -> None:
+    hotwords = {"en": "The clinic of Doctor Wells. " * 80, "ru": "Клиника Жемчуг", "ar": "اللؤلؤة"}
+    model = load_model(replace(SETTINGS, hotwords=hotwords, beam_size=2))
+    by_language = {language: Clip(speech(language, text), None) for language, text in SENTENCES}
+    found = model.recognise(list(by_language.values()), SHORT_WINDOWS[3])
+    assert [recognition.language for recognition in found] == list(by_language)
+
+
+def test_hotwords_reach_the_decoder() -> None:
+    model = load_model(replace(SETTINGS, hotwords=dict.fromkeys(SETTINGS.languages, "Pearl")))
     clip = Clip(speech(*SENTENCES[0]), "en")
-    assert load_model(settings).recognise([clip], SHORT_WINDOWS[2])[0].language == "en"
+    plain = starter_model().recognise([clip], SHORT_WINDOWS[3])[0]
+    assert model.recognise([clip], SHORT_WINDOWS[3])[0].avg_logprob != plain.avg_logprob
 
 
 def test_a_pinned_language_is_used() -> None:
