@@ -87,6 +87,7 @@ class Gateway:
         self._load_monitor = LoadMonitor(
             LoadPolicy(
                 speculation_s=settings.load_speculation_ms / 1000,
+                partials_s=settings.load_partials_ms / 1000,
                 refuse_s=settings.load_refuse_ms / 1000,
             )
         )
@@ -175,6 +176,7 @@ class Gateway:
             temperature=self._settings.llm_temperature,
             on_turn=self._on_turn,
             may_speculate=lambda: self._load_monitor.may_speculate,
+            may_send_partials=lambda: self._load_monitor.may_send_partials,
             recorder=self._recorder,
         )
         self._watch_load(self._services)

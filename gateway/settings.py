@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     gateway_drain_timeout_s: float = Field(default=10.0, ge=0, le=3600)
     gateway_threads: int = Field(default=0, ge=0, le=1024)
     load_speculation_ms: int = Field(default=150, ge=0, le=60_000)
+    load_partials_ms: int = Field(default=300, ge=0, le=60_000)
     load_refuse_ms: int = Field(default=600, ge=0, le=60_000)
     gateway_languages: str = "en,ar,ru"
     gateway_default_language: str = "en"

@@ -20,8 +20,17 @@ class CallTransport(Protocol):
         """Queue audio for the caller."""
         ...
 
-    def send_transcript(self, role: Role, text: str) -> None:
-        """Queue finished words of either side."""
+    @property
+    def wants_partials(self) -> bool:
+        """Whether the far side asked for the caller's words while they are being said."""
+        ...
+
+    def send_transcript(self, role: Role, text: str, utterance: int) -> None:
+        """Queue finished words of either side; ``utterance`` numbers those of each side."""
+        ...
+
+    def send_partial(self, text: str, utterance: int, language: str) -> None:
+        """Queue what the caller has said so far."""
         ...
 
 

@@ -38,7 +38,9 @@ class LoadLevel(IntEnum):
     NORMAL = 0
     NO_SPECULATION = 1
     """Replies are no longer prepared before the turn is over."""
-    REFUSE = 2
+    NO_PARTIALS = 2
+    """Speech is no longer recognised before it pauses."""
+    REFUSE = 3
     """No new call is admitted."""
 
 
@@ -49,12 +51,14 @@ class LoadPolicy:
     Attributes:
         speculation_s: delay that load adds to a turn from which speculation is given up, in
             seconds; 0 never.
+        partials_s: the same for partial transcripts.
         refuse_s: the same for refusing new calls.
         stay_s: shortest stay in a level, which also lets the level before it take effect.
         smoothing_s: time constant of the means.
     """
 
     speculation_s: float = 0.15
+    partials_s: float = 0.3
     refuse_s: float = 0.6
     stay_s: float = 3.0
     smoothing_s: float = 2.0
@@ -63,6 +67,7 @@ class LoadPolicy:
         """Delay in seconds from which a level is entered."""
         limits = {
             LoadLevel.NO_SPECULATION: self.speculation_s,
+            LoadLevel.NO_PARTIALS: self.partials_s,
             LoadLevel.REFUSE: self.refuse_s,
         }
         return limits.get(level, 0.0) or math.inf
@@ -135,6 +140,11 @@ class LoadMonitor:
         return self.level < LoadLevel.NO_SPECULATION
 
     @property
+    def may_send_partials(self) -> bool:
+        """Is there time to recognise speech that has not ended?"""
+        return self.level < LoadLevel.NO_PARTIALS
+
+    @property
     def refusal(self) -> str | None:
         """Why no new call is admitted now; None while calls are welcome."""
         if self.level < LoadLevel.REFUSE:
@@ -179,17 +189,14 @@ class LoadMonitor:
         """One level up or down, or the same."""
         if now - self._changed < self._policy.stay_s:
             return self.level
-        delay = self.delays.total
-        if self.level < LoadLevel.REFUSE:
-            higher = LoadLevel(self.level + 1)
-            # A level that is switched off is passed over.
-            if math.isinf(self._policy.limit(higher)) and higher < LoadLevel.REFUSE:
-                higher = LoadLevel(higher + 1)
-            if delay >= self._policy.limit(higher):
-                return higher
-        if self.level > LoadLevel.NORMAL and delay < _LEAVES_AT * self._policy.limit(self.level):
-            lower = LoadLevel(self.level - 1)
-            return LoadLevel.NORMAL if math.isinf(self._policy.limit(lower)) else lower
+        delay, limit = self.delays.total, self._policy.limit
+        # A level that is switched off is passed over.
+        used = [level for level in LoadLevel if not math.isinf(limit(level))]
+        higher = next((level for level in used if level > self.level), None)
+        if higher is not None and delay >= limit(higher):
+            return higher
+        if self.level > LoadLevel.NORMAL and delay < _LEAVES_AT * limit(self.level):
+            return max((level for level in used if level < self.level), default=LoadLevel.NORMAL)
         return self.level
 
 

@@ -25,16 +25,19 @@ from gateway.conversation.commands import (
     CommitTurn,
     HangUp,
     NotifyError,
+    NotifyPartial,
     NotifyTranscript,
     PauseReply,
     ReleaseReply,
     ResumeReply,
     StartReply,
     Transcribe,
+    TranscribePartial,
     Utterance,
 )
 from gateway.conversation.events import (
     CoreEvent,
+    PartialReady,
     PlayoutStarted,
     SpeechQueued,
     SpeechSent,
@@ -73,6 +76,7 @@ class CallServices:
         tools: what the assistant may call.
         on_turn: told about every finished exchange.
         counters: ``speculation_started, _used, _wasted, _skipped``; ``replies_resumed``.
+        may_send_partials: is there time to recognise speech that has not ended?
         may_speculate: is there time to prepare replies that may never be heard?
         recorder: writes down what the core of every call is told; None records nothing.
         clock: monotonic seconds.
@@ -92,6 +96,7 @@ class CallServices:
     recorder: Recorder | None = None
     clock: Callable[[], float] = time.monotonic
     may_speculate: Callable[[], bool] = lambda: True
+    may_send_partials: Callable[[], bool] = lambda: True
 
 
 class CallSession:
@@ -211,6 +216,9 @@ class CallSession:
                     command.turn, command.revision, command.speech_ended_at, now
                 )
                 self._spawn(self._transcribe(command), f"stt {command.turn}.{command.revision}")
+            case TranscribePartial():
+                if self._transport.wants_partials and self._services.may_send_partials():
+                    self._spawn(self._transcribe_partial(command), f"partial {command.number}")
             case StartReply():
                 self._start_reply(command, now)
             case ReleaseReply(generation):
@@ -238,6 +246,8 @@ class CallSession:
                 log.info("hanging up: %s", reason)
             case NotifyTranscript():
                 self._notify(command)
+            case NotifyPartial(turn, text, language):
+                self._transport.send_partial(text, turn, language)
             case NotifyError(code, message):
                 log.error("engine failed in the call: %s: %s", code, message)
             case _:
@@ -264,6 +274,15 @@ class CallSession:
                 transcript.avg_logprob,
             )
         )
+
+    async def _transcribe_partial(self, command: TranscribePartial) -> None:
+        request = TranscribeRequest(command.samples, command.language, Priority.PARTIAL)
+        try:
+            heard = await self._services.transcriber.transcribe(request)
+        except TranscriptionError as error:
+            log.debug("no partial transcript: %s", error)
+            return
+        self._feed(PartialReady(command.turn, command.number, heard.text, heard.language))
 
     def _start_reply(self, command: StartReply, now: float) -> None:
         self._stopwatch.reply_started(
@@ -324,7 +343,8 @@ class CallSession:
 
     def _notify(self, notice: NotifyTranscript) -> None:
         log.debug("%s: %s", notice.speaker, notice.text)  # personal data: never above DEBUG
-        self._transport.send_transcript(notice.speaker, notice.text)
+        utterance = notice.generation or notice.turn
+        self._transport.send_transcript(notice.speaker, notice.text, utterance)
         if notice.speaker == "caller":
             return
         record = self._stopwatch.record(

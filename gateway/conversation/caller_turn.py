@@ -46,6 +46,16 @@ class CallerTurn:
         part.length += len(samples)
 
     @property
+    def part(self) -> int:
+        """Number of the part that is open, from 1."""
+        return len(self._parts)
+
+    @property
+    def earlier_texts(self) -> list[str]:
+        """What has been recognised of the parts before the open one."""
+        return [part.text for part in self._parts[:-1] if part.text]
+
+    @property
     def open_ms(self) -> float:
         """Length of the part that is still growing."""
         return seconds(self._parts[-1].length) * 1000

@@ -40,6 +40,24 @@ class Transcribe:
     speech_ended_at: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TranscribePartial:
+    """Recognise speech that goes on, if somebody wants to know and there is time for it.
+
+    Answered with PartialReady, or not at all.
+
+    Attributes:
+        number: rises with every order of the call.
+        samples: int16, 16 kHz mono: the open part of the turn so far.
+        language: pinned language, or None to detect it.
+    """
+
+    turn: int
+    number: int
+    samples: Samples
+    language: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A reply the chat model is to find: everything said so far, oldest first."""
@@ -142,6 +160,15 @@ class NotifyTranscript:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyPartial:
+    """Tell the far side what the caller has said so far; each text begins with the one before."""
+
+    turn: int
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotifyError:
     """An engine failed in this call; ``code`` is one of the wire's error codes."""
 
@@ -151,6 +178,7 @@ class NotifyError:
 
 Command: TypeAlias = (
     Transcribe
+    | TranscribePartial
     | StartReply
     | ReleaseReply
     | CancelReply
@@ -160,5 +188,6 @@ Command: TypeAlias = (
     | HangUp
     | CommitTurn
     | NotifyTranscript
+    | NotifyPartial
     | NotifyError
 )

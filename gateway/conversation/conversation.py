@@ -19,6 +19,7 @@ from gateway.audio.pcm import FRAME_MS, FRAME_SAMPLES, Samples, seconds
 from gateway.conversation.commands import Command
 from gateway.conversation.events import (
     CoreEvent,
+    PartialReady,
     PlayoutStarted,
     ReplyEnded,
     ReplyFailed,
@@ -97,6 +98,8 @@ class Conversation:
                 machine.transcript_ready(event, now)
             case TranscriptFailed():
                 machine.transcript_failed(event, now)
+            case PartialReady():
+                machine.partial_ready(event)
             case PlayoutStarted():
                 machine.playout_started(event, now)
             case ReplyEnded():

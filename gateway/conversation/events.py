@@ -34,6 +34,16 @@ class TranscriptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialReady:
+    """Result of one TranscribePartial."""
+
+    turn: int
+    number: int
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechQueued:
     """The next piece of a reply has been synthesised.
 
@@ -85,6 +95,7 @@ CoreEvent: TypeAlias = (
     EdgeEvent
     | TranscriptReady
     | TranscriptFailed
+    | PartialReady
     | SpeechQueued
     | ReplyEnded
     | ReplyFailed

@@ -18,6 +18,9 @@ class SpeechPolicy:
             window of Whisper.
         settle_ms: a turn that goes on after a pause keeps the transcript of what was said before,
             instead of recognising it again, once that part is this long.
+        partial_ms: an utterance that is this long is recognised while it goes on, for those who
+            want to see it; 0 never.
+        partial_every_ms: how often from then on.
         stall_ms: no audio for this long counts as silence from then on: some clients stop sending
             when nobody speaks. Longer than the gaps of a jittery network.
     """
@@ -27,6 +30,8 @@ class SpeechPolicy:
     pre_roll_ms: int = 240
     max_part_ms: int = 25_000
     settle_ms: int = 10_000
+    partial_ms: int = 2000
+    partial_every_ms: int = 1000
     stall_ms: int = 350
 
 

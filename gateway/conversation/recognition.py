@@ -5,21 +5,40 @@ from __future__ import annotations
 from gateway.audio.pcm import Samples
 from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.commands import Command, NotifyError, Transcribe
-from gateway.conversation.events import TranscriptFailed, TranscriptReady
+from gateway.conversation.events import PartialReady, TranscriptFailed, TranscriptReady
 from gateway.conversation.language import LanguageTracker
+from gateway.conversation.partials import Partials
+from gateway.conversation.policy import SpeechPolicy
 
 
 class Recognition:
     """Puts Transcribe commands into ``commands`` and matches their results to a turn."""
 
-    def __init__(self, commands: list[Command], language: LanguageTracker) -> None:
+    def __init__(
+        self, commands: list[Command], language: LanguageTracker, policy: SpeechPolicy
+    ) -> None:
         self._commands = commands
         self._language = language
+        self._policy = policy
+        self._partials = Partials(commands, policy)
 
     def order(self, turn: CallerTurn, speech_ended_at: float) -> None:
         """Recognise what the open part of the turn holds by now."""
         turn.speech_ended_at = speech_ended_at
         self._transcribe(turn, *turn.request())
+
+    def went_on(self, turn: CallerTurn, speech_ended_at: float) -> None:
+        """The caller speaks on: a monologue is recognised in parts, and told as it grows."""
+        if turn.open_ms >= self._policy.max_part_ms:
+            self.order(turn, speech_ended_at)
+            turn.cut()
+        else:
+            self._partials.went_on(turn, self._language.pinned)
+
+    def partial_ready(self, turn: CallerTurn | None, event: PartialReady) -> None:
+        """What the caller has said so far, of a turn that goes on."""
+        if turn is not None and turn.number == event.turn:
+            self._partials.ready(turn, event)
 
     def accepted(self, turn: CallerTurn | None, event: TranscriptReady) -> bool:
         """Whether a result is for this turn and still counts; the turn then has its text."""

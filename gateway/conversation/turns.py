@@ -13,6 +13,7 @@ from gateway.conversation.commands import (
 )
 from gateway.conversation.endpointing import Endpointing
 from gateway.conversation.events import (
+    PartialReady,
     PlayoutStarted,
     ReplyEnded,
     ReplyFailed,
@@ -47,7 +48,7 @@ class TurnMachine:
         self._echo = EchoDetector()
         self._commands: list[Command] = []
         self.replies = Replies(self._commands, self._history, self._language, self._echo, policy)
-        self._recognition = Recognition(self._commands, self._language)
+        self._recognition = Recognition(self._commands, self._language, policy.speech)
         self._endpointing = Endpointing(policy.endpoint)
         self._patience = Patience(policy.patience)
         self._turn: CallerTurn | None = None
@@ -168,8 +169,8 @@ class TurnMachine:
     def _went_on(self, at: float) -> None:
         """Speech or silence lasted one frame longer."""
         match self.phase:
-            case Phase.USER_SPEAKING:
-                self._cut_monologue(at)
+            case Phase.USER_SPEAKING if self._turn is not None:
+                self._recognition.went_on(self._turn, at - self._segmenter.silence_ms / 1000)
             case Phase.ENDPOINTING:
                 self._end_turn_if_over(at)
             case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap and self._segmenter.speaking:
@@ -196,12 +197,6 @@ class TurnMachine:
         self._history.take_back(self._turn.number)
         self._turn.settle(self._policy.speech.settle_ms, self._segmenter.recent())
         self.phase = Phase.USER_SPEAKING
-
-    def _cut_monologue(self, at: float) -> None:
-        assert self._turn is not None
-        if self._turn.open_ms >= self._policy.speech.max_part_ms:
-            self._recognise(self._turn, at)
-            self._turn.cut()
 
     def _leave_turn(self) -> None:
         """Nothing more will be added to the turn; if it was committed, its words stand."""
@@ -271,6 +266,10 @@ class TurnMachine:
             self._language.heard(event.language, event.language_probability, len(words))
         if self.phase is Phase.ENDPOINTING:
             self._answer_ahead(now)
+
+    def partial_ready(self, event: PartialReady) -> None:
+        """What the caller has said so far."""
+        self._recognition.partial_ready(self._turn, event)
 
     def transcript_failed(self, event: TranscriptFailed, now: float) -> None:
         """Recognition failed: it is tried once more, then the caller is asked to repeat."""

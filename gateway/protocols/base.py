@@ -21,11 +21,13 @@ class Received:
 
     Attributes:
         events: (call id, event) in order; a CallStarted opens the call.
+        answers: messages to send back, before anything that the events bring about.
         errors: violations to answer on the wire, in order; the connection goes on.
         close: close code and reason when the connection must end now.
     """
 
     events: list[tuple[str, EdgeEvent]] = field(default_factory=list)
+    answers: list[str | bytes] = field(default_factory=list)
     errors: list[ProtocolError] = field(default_factory=list)
     close: tuple[int, str] | None = None
 
@@ -44,8 +46,19 @@ class CallProtocol(Protocol):
         """The message that plays samples (int16, 16 kHz mono) to the caller."""
         ...
 
-    def transcript(self, call_id: str, role: Role, text: str) -> str | bytes | None:
-        """The message that reports finished words, or None when the protocol has no such thing."""
+    def transcript(self, call_id: str, role: Role, text: str, utterance: int) -> str | bytes | None:
+        """The message that reports finished words, or None when the protocol has no such thing.
+
+        ``utterance`` numbers the utterances of each side, rising.
+        """
+        ...
+
+    def wants_partials(self, call_id: str) -> bool:
+        """Whether the client asked for words of the caller while they are being said."""
+        ...
+
+    def partial(self, call_id: str, text: str, utterance: int, language: str) -> str | bytes | None:
+        """The message that reports what the caller has said so far, None for who did not ask."""
         ...
 
     def error(self, error: ProtocolError) -> str | bytes | None:

@@ -1,8 +1,9 @@
-"""The native JSON protocol in base mode (docs/protocols.md §1): four messages, several calls per
-socket told apart by ``callId``.
+"""The native JSON protocol (docs/protocols.md §1): four messages, several calls per socket told
+apart by ``callId``, and the extension ``interim`` for clients that ask for it.
 
-A client that keeps to the protocol receives ``audio_out`` and ``transcript`` only. A violation is
-answered with ``{"type":"error", …}`` and costs nothing but the message that broke the rule.
+A client of the base mode that keeps to the protocol receives ``audio_out`` and ``transcript`` only.
+A violation is answered with ``{"type":"error", …}`` and costs nothing but the message that broke
+the rule.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from gateway.protocols.native_messages import (
     AudioOut,
     ErrorOut,
     Init,
+    Ready,
     TranscriptOut,
     UnknownTypeError,
+    UtteranceOut,
     decode,
     decode_base64,
     describe,
@@ -34,6 +37,9 @@ MAX_BAD_JSON = 10
 RATE_WINDOW_S = 5.0
 MAX_RATE = 2.0
 """Audio may arrive at this multiple of real time, measured over RATE_WINDOW_S."""
+
+EXTENSIONS = ("interim",)
+"""What a client may ask for in ``init.ext``."""
 
 _REMEMBERED_TYPES = 64
 _BUCKET_S = 0.1
@@ -54,6 +60,8 @@ class NativeProtocol:
         self.max_lead_s = max_lead_s
         self._languages = frozenset(languages)
         self._calls: dict[str, RateLimit] = {}
+        self._revisions: dict[str, dict[str, int]] = {}
+        """Of each call with ``interim``: the last revision of the utterances in progress."""
         self._early = EarlyAudio()
         self._bad_json = 0
         self._binary_reported = False
@@ -86,9 +94,26 @@ class NativeProtocol:
         """The message that plays samples to the caller."""
         return encode(AudioOut(call_id, encode_s16le(samples)))
 
-    def transcript(self, call_id: str, role: Role, text: str) -> str:
+    def transcript(self, call_id: str, role: Role, text: str, utterance: int) -> str:
         """The message that reports finished words."""
-        return encode(TranscriptOut(call_id, role, text))
+        if call_id not in self._revisions:
+            return encode(TranscriptOut(call_id, role, text))
+        name = f"{'u' if role == 'caller' else 'a'}{utterance}"
+        rev = self._revisions[call_id].pop(name, 0) + 1
+        return encode(UtteranceOut(call_id, role, text, True, name, rev))
+
+    def wants_partials(self, call_id: str) -> bool:
+        """Whether the call has ``interim``."""
+        return call_id in self._revisions
+
+    def partial(self, call_id: str, text: str, utterance: int, language: str) -> str | None:
+        """The message that reports what the caller has said so far."""
+        revisions = self._revisions.get(call_id)
+        if revisions is None:
+            return None
+        name = f"u{utterance}"
+        rev = revisions[name] = revisions.get(name, 0) + 1
+        return encode(UtteranceOut(call_id, "caller", text, False, name, rev, language))
 
     def error(self, error: ProtocolError) -> str:
         """The message that reports a violation or a failure."""
@@ -97,6 +122,7 @@ class NativeProtocol:
     def call_ended(self, call_id: str) -> None:
         """Forget a call that ended on our side; its id may open a new call."""
         self._calls.pop(call_id, None)
+        self._revisions.pop(call_id, None)
 
     def _init(self, init: Init, now: float, received: Received) -> None:
         call_id = init.call_id
@@ -108,9 +134,14 @@ class NativeProtocol:
         if call_id in self._calls:
             received.events.append((call_id, OptionsChanged(language)))
             return
-        # Extensions would be negotiated here: `ext` of the message against what this class can
-        # do, answered by `ready`. Base mode ignores it, as it ignores every unknown key.
         self._calls[call_id] = RateLimit()
+        if (
+            isinstance(init.ext, list) and init.ext
+        ):  # else base mode, which ignores what it does not know
+            granted = [name for name in EXTENSIONS if name in init.ext]
+            if "interim" in granted:
+                self._revisions[call_id] = {}
+            received.answers.append(encode(Ready(call_id, granted)))
         received.events.append((call_id, CallStarted(language)))
         early = self._early.take(call_id)
         if early is not None:

@@ -21,6 +21,7 @@ class Init(msgspec.Struct, tag_field="type", tag="init", rename="camel"):
     call_id: CallId
     # Any: a hint of the wrong type must not cost the caller the call.
     language_hint: Any = None
+    ext: Any = None
 
 
 class AudioIn(msgspec.Struct, tag_field="type", tag="audio", rename="camel"):
@@ -43,6 +44,28 @@ class TranscriptOut(msgspec.Struct, tag_field="type", tag="transcript", rename="
     call_id: str
     role: Role
     text: str
+
+
+class Ready(msgspec.Struct, tag_field="type", tag="ready", rename="camel"):
+    """Answers an ``init`` that asked for extensions: those that are granted."""
+
+    call_id: str
+    ext: list[str]
+    v: int = 1
+
+
+class UtteranceOut(
+    msgspec.Struct, tag_field="type", tag="transcript", rename="camel", omit_defaults=True
+):
+    """A transcript of a call with ``interim``: ``rev`` rises, and each text replaces the last."""
+
+    call_id: str
+    role: Role
+    text: str
+    final: bool
+    utterance_id: str
+    rev: int
+    lang: str | None = None
 
 
 class ErrorOut(msgspec.Struct, tag_field="type", tag="error", rename="camel"):
@@ -82,7 +105,7 @@ def decode(text: str) -> Incoming:
         raise _violation(text) from error
 
 
-def encode(message: AudioOut | TranscriptOut | ErrorOut) -> str:
+def encode(message: AudioOut | TranscriptOut | UtteranceOut | Ready | ErrorOut) -> str:
     """One message to the client, as the text of a frame."""
     return _encoder.encode(message).decode()
 

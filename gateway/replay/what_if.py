@@ -44,11 +44,15 @@ class _Nowhere:
     """A far end that nobody listens to."""
 
     max_lead_s = 0.1
+    wants_partials = False
 
     def send_audio(self, samples: Samples) -> None:
         """Dropped."""
 
-    def send_transcript(self, role: Role, text: str) -> None:
+    def send_transcript(self, role: Role, text: str, utterance: int) -> None:
+        """Dropped."""
+
+    def send_partial(self, text: str, utterance: int, language: str) -> None:
         """Dropped."""
 
 

@@ -128,6 +128,8 @@ class CallConnection:
                     continue
                 arrived = now()
                 received = self._protocol.receive(message, arrived)
+                for answer in received.answers:
+                    self._outbox.put(answer)
                 for call_id, event in received.events:
                     self._handle(call_id, event, arrived)
                 for error in received.errors:

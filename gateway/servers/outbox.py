@@ -124,9 +124,20 @@ class OutboxTransport:
         if len(samples):
             self._outbox.put(self._protocol.audio(self._call_id, samples))
 
-    def send_transcript(self, role: Role, text: str) -> None:
+    @property
+    def wants_partials(self) -> bool:
+        """Whether the client asked for the caller's words while they are being said."""
+        return self._protocol.wants_partials(self._call_id)
+
+    def send_partial(self, text: str, utterance: int, language: str) -> None:
+        """Queue what the caller has said so far."""
+        message = self._protocol.partial(self._call_id, text, utterance, language)
+        if message is not None:
+            self._outbox.put(message)
+
+    def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         """Queue finished words of either side."""
-        message = self._protocol.transcript(self._call_id, role, text)
+        message = self._protocol.transcript(self._call_id, role, text, utterance)
         if message is not None:
             self._outbox.put(message)
 

@@ -50,14 +50,18 @@ class _Wire:
     caller: ScenarioCaller
     clock: Callable[[], float]
     max_lead_s: float = 0.1
+    wants_partials: bool = False
 
     def send_audio(self, samples: Samples) -> None:
         """The assistant's audio arrives."""
         self.caller.hear(samples, self.clock())
 
-    def send_transcript(self, role: Role, text: str) -> None:
+    def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         """Finished words arrive."""
         self.caller.read(role, text)
+
+    def send_partial(self, text: str, utterance: int, language: str) -> None:
+        """Not asked for."""
 
 
 @dataclass(slots=True)

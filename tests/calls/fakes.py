@@ -96,12 +96,17 @@ class RecordingTransport:
         self._clock = clock
         self.audio: list[tuple[float, int]] = []
         self.transcripts: list[tuple[Role, str]] = []
+        self.wants_partials = False
+        self.partials: list[str] = []
 
     def send_audio(self, samples: Samples) -> None:
         self.audio.append((self._clock(), len(samples)))
 
-    def send_transcript(self, role: Role, text: str) -> None:
+    def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         self.transcripts.append((role, text))
+
+    def send_partial(self, text: str, utterance: int, language: str) -> None:
+        self.partials.append(text)
 
     @property
     def sent_s(self) -> float:

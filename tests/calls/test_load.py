@@ -1,4 +1,4 @@
-"""Under load the gateway gives up speculation first, then new calls, and takes both up again."""
+"""Under load the gateway gives up speculation, then partial transcripts, then new calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.engines.base import EngineLoad
 from gateway.errors import CapacityError
 from tests.virtual_time import VirtualTimeLoop, run
 
-POLICY = LoadPolicy(speculation_s=0.2, refuse_s=0.8, stay_s=3.0, smoothing_s=2.0)
+POLICY = LoadPolicy(speculation_s=0.2, partials_s=0.4, refuse_s=0.8, stay_s=3.0, smoothing_s=2.0)
 
 
 def waits(stt_s: float) -> LoadReading:
@@ -43,18 +43,21 @@ def test_a_quiet_gateway_gives_nothing_up() -> None:
     assert monitor.may_speculate and monitor.refusal is None
 
 
-def test_speculation_is_given_up_before_calls_are_refused() -> None:
+def test_speculation_and_partials_are_given_up_before_calls_are_refused() -> None:
     monitor = LoadMonitor(POLICY)
     assert watch(monitor, waits(2.0), 0.0, 2.9) == ["NO_SPECULATION"]
-    assert not monitor.may_speculate and monitor.refusal is None
-    assert watch(monitor, waits(2.0), 2.9, 3.0) == ["REFUSE"]
+    assert not monitor.may_speculate and monitor.may_send_partials
+    assert watch(monitor, waits(2.0), 2.9, 3.0) == ["NO_PARTIALS"]
+    assert not monitor.may_send_partials and monitor.refusal is None
+    assert watch(monitor, waits(2.0), 5.9, 3.0) == ["REFUSE"]
     assert monitor.refusal is not None and monitor.refusal.startswith("the gateway is busy")
 
 
 def test_levels_are_left_one_by_one_when_the_load_is_gone() -> None:
     monitor = LoadMonitor(POLICY)
     watch(monitor, waits(2.0), 0.0, 10.0)
-    assert watch(monitor, waits(0.0), 10.0, 30.0) == ["NO_SPECULATION", "NORMAL"]
+    left = watch(monitor, waits(0.0), 10.0, 30.0)
+    assert left == ["NO_PARTIALS", "NO_SPECULATION", "NORMAL"]
 
 
 def test_a_short_burst_changes_nothing() -> None:
@@ -106,22 +109,24 @@ def test_a_large_model_alone_is_no_load_but_what_other_calls_add_is() -> None:
     assert watch(monitor, LoadReading(chat=EngineLoad(step_s=0.3)), 0.0, 30.0) == []
     assert monitor.delays == Delays()
     shared = LoadReading(chat=EngineLoad(step_s=0.35))
-    assert watch(monitor, shared, 30.0, 30.0) == ["NO_SPECULATION"]
+    assert watch(monitor, shared, 30.0, 3.0) == ["NO_SPECULATION"]
+    watch(monitor, shared, 33.0, 30.0)
     assert monitor.delays.step == pytest.approx(8 * 0.05, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("policy", "levels"),
     [
-        (LoadPolicy(speculation_s=0), ["REFUSE"]),
-        (LoadPolicy(refuse_s=0), ["NO_SPECULATION"]),
-        (LoadPolicy(speculation_s=0, refuse_s=0), []),
+        (LoadPolicy(speculation_s=0), ["NO_PARTIALS", "REFUSE"]),
+        (LoadPolicy(partials_s=0), ["NO_SPECULATION", "REFUSE"]),
+        (LoadPolicy(refuse_s=0), ["NO_SPECULATION", "NO_PARTIALS"]),
+        (LoadPolicy(speculation_s=0, partials_s=0, refuse_s=0), []),
     ],
 )
 def test_a_level_can_be_switched_off(policy: LoadPolicy, levels: list[str]) -> None:
     monitor = LoadMonitor(policy)
     assert watch(monitor, waits(5.0), 0.0, 30.0) == levels
-    assert watch(monitor, waits(0.0), 30.0, 60.0) == (["NORMAL"] if levels else [])
+    assert watch(monitor, waits(0.0), 30.0, 60.0) == [*levels[-2::-1], "NORMAL"][: len(levels)]
     assert policy.limit(LoadLevel.NORMAL) == math.inf
 
 
@@ -150,8 +155,10 @@ def test_the_sampler_refuses_calls_and_says_each_change_in_one_line(
     changes = [record.getMessage().split(" with ")[0] for record in caplog.records]
     assert changes == [
         "load: normal -> no_speculation",
-        "load: no_speculation -> refuse",
-        "load: refuse -> no_speculation",
+        "load: no_speculation -> no_partials",
+        "load: no_partials -> refuse",
+        "load: refuse -> no_partials",
+        "load: no_partials -> no_speculation",
         "load: no_speculation -> normal",
     ]
     assert all("\n" not in record.getMessage() for record in caplog.records)

@@ -41,7 +41,7 @@ class Call:
         self.transcriber, self.chat, self.synthesizer = transcriber, chat, FakeSynthesizer()
         self.transport = RecordingTransport(loop.time)
         self.counters: Counter[str] = Counter()
-        self.may_speculate = True
+        self.may_speculate = self.may_send_partials = True
         self.session = CallSession(
             "c1",
             self.transport,
@@ -58,6 +58,7 @@ class Call:
                 counters=self.counters,
                 clock=loop.time,
                 may_speculate=lambda: self.may_speculate,
+                may_send_partials=lambda: self.may_send_partials,
             ),
         )
         self.task = loop.create_task(self.session.run())
@@ -116,6 +117,47 @@ def test_turn_is_heard_understood_and_answered_in_order() -> None:
         assert call.chat.promoted == ["c1"]
 
     converse(body)
+
+
+def test_words_of_a_long_turn_are_told_while_it_goes_on_to_whoever_wants_them() -> None:
+    async def body(call: Call) -> None:
+        call.transport.wants_partials = True
+        await call.say(4500)
+        assert call.transport.partials == ["I would like", "I would like to book"]
+        await call.silence(3000)
+        assert call.transport.transcripts[0] == ("caller", "I would like to book it.")
+        kinds = [request.priority for request in call.transcriber.requests]
+        assert kinds == [Priority.PARTIAL] * 3 + [Priority.FINAL]
+
+    said = (
+        "I would like",
+        "I would like to book",
+        "I would like to book a",
+        "I would like to book it.",
+    )
+    converse(body, texts=said)
+
+
+@pytest.mark.parametrize(("wanted", "time_for_it"), [(False, True), (True, False)])
+def test_no_partial_is_recognised_unwanted_or_under_load(wanted: bool, time_for_it: bool) -> None:
+    async def body(call: Call) -> None:
+        call.transport.wants_partials, call.may_send_partials = wanted, time_for_it
+        await call.say(4500)
+        await call.silence(3000)
+        assert [request.priority for request in call.transcriber.requests] == [Priority.FINAL]
+
+    converse(body)
+
+
+def test_a_partial_that_fails_costs_the_call_nothing() -> None:
+    async def body(call: Call) -> None:
+        call.transport.wants_partials = True
+        await call.say(2500)
+        await call.silence(3000)
+        assert call.transport.partials == []
+        assert call.transport.transcripts[0] == ("caller", "When do you open?")
+
+    converse(body, texts=(None, "When do you open?"))
 
 
 def test_stages_of_a_turn_add_up_to_the_measured_gap() -> None:

@@ -502,8 +502,8 @@ def test_client_that_always_sends_in_bursts_is_not_cut_off_between_them() -> Non
         driver.wait(500)
         driver.receive(AudioReceived(silence))
     for _ in range(6):
-        assert driver.wait(500) == []
-        assert driver.receive(AudioReceived(speech)) == []
+        brought = driver.wait(500) + driver.receive(AudioReceived(speech))
+        assert not any(isinstance(command, Transcribe) for command in brought)
     driver.wait(500)
     (transcribe,) = driver.receive(AudioReceived(silence))
     assert isinstance(transcribe, Transcribe)

@@ -99,8 +99,8 @@ def test_a_second_init_changes_the_options_of_the_call() -> None:
     assert received == Received(events=[("c1", OptionsChanged("ru"))])
 
 
-def test_extensions_and_unknown_keys_are_accepted_and_ignored() -> None:
-    message = init(ext=["clear", "marks"], v=1, metadata={"a": [1]})
+def test_unknown_keys_are_accepted_and_ignored() -> None:
+    message = init(v=1, metadata={"a": [1]})
     assert NativeProtocol().receive(message, 0.0) == Received(events=[("c1", CallStarted(None))])
 
 
@@ -293,6 +293,51 @@ def test_an_ended_call_is_forgotten_and_its_id_may_open_a_new_one() -> None:
     assert protocol.receive(init(languageHint="en"), 0.0).events[0] == ("c1", CallStarted("en"))
 
 
+def test_a_client_that_asks_for_interim_transcripts_is_told_so_and_gets_them() -> None:
+    protocol = NativeProtocol()
+    received = protocol.receive(init(ext=["clear", "interim", 7]), 0.0)
+    assert [json.loads(answer) for answer in received.answers] == [
+        {"type": "ready", "callId": "c1", "v": 1, "ext": ["interim"]}
+    ]
+    assert protocol.wants_partials("c1")
+    told = [
+        protocol.partial("c1", "I want to", 4, "en"),
+        protocol.partial("c1", "I want to book", 4, "en"),
+        protocol.transcript("c1", "caller", "I want to book.", 4),
+        protocol.transcript("c1", "assistant", "Of course.", 9),
+    ]
+    common = {"type": "transcript", "callId": "c1"}
+    caller = common | {"role": "caller", "utteranceId": "u4"}
+    assert [json.loads(message or "") for message in told] == [
+        caller | {"text": "I want to", "final": False, "rev": 1, "lang": "en"},
+        caller | {"text": "I want to book", "final": False, "rev": 2, "lang": "en"},
+        caller | {"text": "I want to book.", "final": True, "rev": 3},
+        common
+        | {"role": "assistant", "text": "Of course.", "final": True, "utteranceId": "a9", "rev": 1},
+    ]
+
+
+@pytest.mark.parametrize("ext", [None, [], "interim", {"interim": True}, 5])
+def test_a_client_that_asks_for_nothing_stays_in_base_mode(ext: object) -> None:
+    protocol = NativeProtocol()
+    assert protocol.receive(init(ext=ext), 0.0).answers == []
+    assert not protocol.wants_partials("c1")
+    assert protocol.partial("c1", "I want", 1, "en") is None
+
+
+def test_an_extension_we_do_not_have_is_not_granted() -> None:
+    received = NativeProtocol().receive(init(ext=["binary"]), 0.0)
+    assert json.loads(received.answers[0])["ext"] == []
+
+
+def test_calls_of_one_socket_have_their_own_extensions() -> None:
+    protocol = opened("plain")
+    protocol.receive(init("rich", ext=["interim"]), 0.0)
+    assert [protocol.wants_partials(call_id) for call_id in ("plain", "rich")] == [False, True]
+    protocol.call_ended("rich")
+    assert not protocol.wants_partials("rich")
+
+
 def test_messages_out_have_exactly_the_given_fields() -> None:
     protocol = opened()
     assert json.loads(protocol.audio("c1", FRAME)) == {
@@ -300,7 +345,7 @@ def test_messages_out_have_exactly_the_given_fields() -> None:
         "callId": "c1",
         "chunk": b64(FRAME),
     }
-    assert json.loads(protocol.transcript("c1", "assistant", 'مرحبا "x"\n')) == {
+    assert json.loads(protocol.transcript("c1", "assistant", 'مرحبا "x"\n', 3)) == {
         "type": "transcript",
         "callId": "c1",
         "role": "assistant",

@@ -42,7 +42,7 @@ def test_a_transcript_is_sent_with_exactly_the_given_fields() -> None:
         async with serving() as bench, bench.connect() as ws:
             await ws.send(init())
             await echo_works(ws)
-            bench.calls["c1"].transport.send_transcript("assistant", "Привет")
+            bench.calls["c1"].transport.send_transcript("assistant", "Привет", 1)
             assert await message(ws) == {
                 "type": "transcript",
                 "callId": "c1",

@@ -1,0 +1,113 @@
+"""What is told of an utterance while it is being said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.conversation.commands import NotifyPartial, Transcribe, TranscribePartial
+from gateway.conversation.events import PartialReady
+from gateway.conversation.partials import LocalAgreement
+from tests.conversation.driver import NO_GREETING, Driver
+
+NEVER = replace(NO_GREETING, speech=replace(NO_GREETING.speech, partial_ms=0))
+
+
+def told(driver: Driver) -> list[str]:
+    return [command.text for command in driver.commands if isinstance(command, NotifyPartial)]
+
+
+def orders(driver: Driver) -> list[TranscribePartial]:
+    return [command for command in driver.commands if isinstance(command, TranscribePartial)]
+
+
+def hear(driver: Driver, text: str, order: TranscribePartial | None = None) -> None:
+    order = order or driver.last(TranscribePartial)
+    driver.receive(PartialReady(order.turn, order.number, text, "en"))
+
+
+def test_words_are_told_when_two_hypotheses_agree_and_stay_told() -> None:
+    agreement = LocalAgreement()
+    assert not agreement.push("I want to look")
+    assert agreement.push("I want to book a cleaning")
+    assert agreement.told == ["I", "want", "to"]
+    assert agreement.push("i want, to book a cleaning on")
+    assert agreement.told == ["I", "want", "to", "book", "a", "cleaning"]
+    assert not agreement.push("nothing of the kind")
+    assert agreement.told == ["I", "want", "to", "book", "a", "cleaning"]
+
+
+def test_a_short_utterance_has_no_partials() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(1500)
+    driver.silence(600)
+    assert orders(driver) == []
+
+
+def test_a_long_utterance_is_recognised_every_second_while_it_goes_on() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(4500)
+    lengths = [len(order.samples) / 16000 for order in orders(driver)]
+    assert len(lengths) == 3
+    assert 1.9 <= lengths[0] <= 2.1
+    assert all(0.9 <= b - a <= 1.1 for a, b in zip(lengths, lengths[1:], strict=False))
+
+
+def test_stable_words_are_told_and_the_final_transcript_is_ordered_as_ever() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(2200)
+    hear(driver, "I would like to")
+    driver.say(1000)
+    hear(driver, "I would like to book a")
+    assert told(driver) == ["I would like to"]
+    driver.say(1000)
+    hear(driver, "I would like to book a cleaning")
+    assert told(driver) == ["I would like to", "I would like to book a"]
+    driver.silence(200)
+    assert isinstance(driver.last(Transcribe), Transcribe)
+
+
+def test_results_that_come_out_of_order_are_ignored() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(3200)
+    first, second = orders(driver)
+    hear(driver, "I would like", second)
+    hear(driver, "I would like", first)
+    hear(driver, "I would like", second)
+    assert told(driver) == []
+
+
+def test_a_result_for_an_earlier_turn_is_ignored() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(2200)
+    old = driver.last(TranscribePartial)
+    driver.silence(200)
+    driver.transcript("")
+    driver.say(3200)
+    hear(driver, "Old words", old)
+    hear(driver, "Old words", orders(driver)[-2])
+    assert told(driver) == []
+
+
+def test_a_turn_that_goes_on_after_a_settled_part_keeps_its_words() -> None:
+    settled = replace(NO_GREETING, speech=replace(NO_GREETING.speech, settle_ms=1000))
+    driver = Driver(settled)
+    driver.start()
+    driver.say(1500)
+    driver.silence(200)
+    driver.transcript("My name is Anna,")
+    driver.say(3200)
+    for order in orders(driver)[-2:]:
+        hear(driver, "and I want", order)
+    assert told(driver) == ["My name is Anna, and I want"]
+
+
+def test_partials_can_be_switched_off() -> None:
+    driver = Driver(NEVER)
+    driver.start()
+    driver.say(6000)
+    assert orders(driver) == []
