@@ -13,7 +13,7 @@ from gateway.models.check import require_models
 from gateway.receptionist.hotwords import hotwords
 from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
 from gateway.settings import Settings
-from gateway.thread_budget import thread_budget
+from gateway.thread_budget import ThreadBudget, thread_budget
 
 if TYPE_CHECKING:
     from gateway.engines.base import ChatModel
@@ -43,8 +43,10 @@ def served_profile(settings: Settings) -> Profile:
     return {code: profile[code] for code in settings.languages}
 
 
-async def load_transcriber(settings: Settings) -> WhisperTranscriber:
-    """Load and warm the speech recognition model.
+async def load_transcriber(
+    settings: Settings, budget: ThreadBudget | None = None
+) -> WhisperTranscriber:
+    """Load and warm the speech recognition model; ``budget`` is by default its part of all threads.
 
     Raises:
         ModelError: it cannot be used; one line that says what to do.
@@ -52,7 +54,7 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
 
     require_models(settings, "stt")
-    budget = thread_budget(settings.threads)
+    budget = budget or thread_budget(settings.threads)
     return await WhisperTranscriber.load(
         WhisperSettings(
             model_path=settings.stt_path,
@@ -67,11 +69,14 @@ async def load_transcriber(settings: Settings) -> WhisperTranscriber:
     )
 
 
-async def load_chat(settings: Settings, prompt: str = "") -> ChatModel:
+async def load_chat(
+    settings: Settings, prompt: str = "", budget: ThreadBudget | None = None
+) -> ChatModel:
     """The chat model of LLM_MODE; says in the log what will leave this machine.
 
     Args:
         prompt: system prompt of all calls, prefilled here; empty prefills nothing.
+        budget: threads of the local model; by default its part of all threads.
 
     Raises:
         ModelError: the local model cannot be used; one line that says what to do.
@@ -82,7 +87,7 @@ async def load_chat(settings: Settings, prompt: str = "") -> ChatModel:
     if remote is not None and settings.llm_mode == "remote":
         return remote
     try:
-        local = await _local_chat(settings, prompt)
+        local = await _local_chat(settings, prompt, budget or thread_budget(settings.threads))
     except BaseException:
         if remote is not None:
             await remote.close()
@@ -94,7 +99,7 @@ async def load_chat(settings: Settings, prompt: str = "") -> ChatModel:
     return FallbackChat(local, remote, first_token_timeout_s=settings.llm_first_token_timeout_s)
 
 
-async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
+async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> LlamaChat:
     from gateway.engines.bridge import WorkerPool
     from gateway.engines.llama import LlamaChat, LlamaSettings
 
@@ -106,7 +111,7 @@ async def _local_chat(settings: Settings, prompt: str) -> LlamaChat:
             LlamaSettings(
                 model=settings.llm_path,
                 n_ctx=settings.llm_context,
-                threads=thread_budget(settings.threads).chat,
+                threads=budget.chat,
                 n_gpu_layers=settings.llm_gpu_layers,
                 step_timeout_s=settings.llm_step_timeout_s,
             ),

@@ -47,5 +47,15 @@ def thread_budget(threads: int) -> ThreadBudget:
     rest = max(2, threads - tts)
     chat = min((rest + 1) // 2, _MOST_CHAT_THREADS)
     stt = rest - chat
-    workers = max(1, stt // _BATCH_THREADS)
-    return ThreadBudget(stt // workers, workers, chat, tts)
+    return ThreadBudget(*_batches(stt), chat, tts)
+
+
+def engine_alone(threads: int) -> ThreadBudget:
+    """All threads for each engine: right only while the other two have nothing to do."""
+    return ThreadBudget(*_batches(threads), min(threads, _MOST_CHAT_THREADS), threads)
+
+
+def _batches(threads: int) -> tuple[int, int]:
+    """Threads of one recognition batch, and batches at the same time."""
+    workers = max(1, threads // _BATCH_THREADS)
+    return threads // workers, workers

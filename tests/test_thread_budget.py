@@ -14,7 +14,7 @@ from gateway.engines import whisper_load
 from gateway.engines.piper import PiperSynthesizer
 from gateway.loading import load_chat, load_transcriber, load_voices
 from gateway.settings import load_settings
-from gateway.thread_budget import ThreadBudget, thread_budget
+from gateway.thread_budget import ThreadBudget, engine_alone, thread_budget
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ from gateway.thread_budget import ThreadBudget, thread_budget
 )
 def test_threads_are_divided(threads: int, budget: ThreadBudget) -> None:
     assert thread_budget(threads) == budget
+
+
+def test_an_engine_alone_may_use_every_thread() -> None:
+    assert engine_alone(2) == ThreadBudget(stt=2, stt_workers=1, chat=2, tts=2)
+    assert engine_alone(64) == ThreadBudget(stt=4, stt_workers=16, chat=16, tts=64)
 
 
 def test_from_three_threads_on_no_more_are_given_than_there_are_and_hardly_one_is_left() -> None:

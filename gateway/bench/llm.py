@@ -16,7 +16,7 @@ from gateway.engines.base import ChatMessage, ChatModel, ChatRequest
 from gateway.errors import ChatError
 from gateway.loading import load_chat
 from gateway.settings import Settings
-from gateway.thread_budget import thread_budget
+from gateway.thread_budget import ThreadBudget
 
 CALLERS = 8
 _PROMPT_TOKENS = 400
@@ -36,15 +36,15 @@ class _Reply:
     tokens: int
 
 
-async def bench_llm(settings: Settings, runs: int) -> Report:
+async def bench_llm(settings: Settings, budget: ThreadBudget, runs: int) -> Report:
     """Replies to eight callers at once, first tokens behind a known prompt, and a long call.
 
     The library serves the same eight requests one after the other, as its lock makes it; it keeps
     the beginning of the last prompt, so the shared system prompt costs it nothing either.
     """
-    plain = await asyncio.to_thread(_PlainLlama, settings, thread_budget(settings.threads).chat)
+    plain = await asyncio.to_thread(_PlainLlama, settings, budget.chat)
     prompt = plain.prompt("a")
-    ours = await load_chat(settings.model_copy(update={"llm_mode": "local"}), prompt)
+    ours = await load_chat(settings.model_copy(update={"llm_mode": "local"}), prompt, budget)
     measured: dict[str, list[float]] = {}
 
     def note(**values: float) -> None:

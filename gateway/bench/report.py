@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gateway.bench.surroundings import describe_machine, describe_models
 from gateway.settings import Settings
-from gateway.thread_budget import thread_budget
+from gateway.thread_budget import ThreadBudget
 
 Report = dict[str, Any]
 """Plain values: numbers, texts, and tables of them."""
@@ -36,9 +36,8 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     return round(numerator / denominator, 2) if numerator is not None and denominator else None
 
 
-def in_surroundings(settings: Settings, figures: Report) -> Report:
+def in_surroundings(settings: Settings, budget: ThreadBudget, figures: Report) -> Report:
     """Figures with the machine, the models and the threads that gave them."""
-    budget = thread_budget(settings.threads)
     models = {**describe_models(settings), "threads_per_engine": asdict(budget)}
     return {**describe_machine(), "models": models, **figures}
 

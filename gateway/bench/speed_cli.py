@@ -12,8 +12,12 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
+    from gateway.thread_budget import ThreadBudget
 
 _Json = Annotated[Path | None, typer.Option("--json", help="Write all figures.", metavar="FILE")]
+_Shared = Annotated[
+    bool, typer.Option("--shared", help="Only the threads it has beside the other engines.")
+]
 _Runs = Annotated[int, typer.Option(min=1, max=1000, help="How often to repeat each figure.")]
 
 
@@ -22,32 +26,43 @@ def stt(
     utterance_s: Annotated[
         float, typer.Option("--seconds", min=0.5, max=29, help="Length of an utterance.")
     ] = 3.0,
+    shared: _Shared = False,
     save_json: _Json = None,
 ) -> None:
     """Measure speech recognition alone, beside WhisperModel.transcribe of the library.
+
+    Both have all threads of GATEWAY_THREADS, or with --shared what is this engine's in service.
 
     Example: `STT_MODEL=models/bench/whisper-base voice-gateway bench stt`
     """
     from gateway.bench.stt import bench_stt
 
-    _measure("bench stt", lambda settings: bench_stt(settings, runs, utterance_s), save_json)
+    def run(settings: Settings, budget: ThreadBudget) -> Any:
+        return bench_stt(settings, budget, runs, utterance_s)
+
+    _measure("bench stt", run, save_json, alone=not shared)
 
 
-def llm(runs: _Runs = 5, save_json: _Json = None) -> None:
+def llm(runs: _Runs = 5, shared: _Shared = False, save_json: _Json = None) -> None:
     """Measure the chat model alone, beside Llama.create_chat_completion of the library.
+
+    Both have all threads of GATEWAY_THREADS, or with --shared what is this engine's in service.
 
     Example: `LLM_MODEL=models/bench/llama-0.5b-q4_0.gguf voice-gateway bench llm`
     """
     from gateway.bench.llm import bench_llm
 
-    _measure("bench llm", lambda settings: bench_llm(settings, runs), save_json)
+    def run(settings: Settings, budget: ThreadBudget) -> Any:
+        return bench_llm(settings, budget, runs)
+
+    _measure("bench llm", run, save_json, alone=not shared)
 
 
 def tts(runs: _Runs = 10, save_json: _Json = None) -> None:
     """Measure speech synthesis alone, beside PiperVoice.synthesize of the library."""
     from gateway.bench.tts import bench_tts
 
-    _measure("bench tts", lambda settings: bench_tts(settings, runs), save_json)
+    _measure("bench tts", lambda settings, _: bench_tts(settings, runs), save_json)
 
 
 def load(
@@ -76,7 +91,7 @@ def load(
 
     console = Console()
 
-    async def run(settings: Settings) -> dict[str, Any]:
+    async def run(settings: Settings, _: ThreadBudget) -> dict[str, Any]:
         conversations = scripts(settings)
 
         async def measure(number: int) -> dict[str, Any]:
@@ -115,7 +130,7 @@ def idle(
     from gateway.bench.idle import bench_idle
     from gateway.bench.served import ServedGateway
 
-    async def run(settings: Settings) -> dict[str, Any]:
+    async def run(settings: Settings, _: ThreadBudget) -> dict[str, Any]:
         async with ServedGateway(calls + 1) as gateway:
             return await bench_idle(gateway, calls, runs, window_s)
 
@@ -140,11 +155,19 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _measure(title: str, run: Callable[[Settings], Any], file: Path | None) -> None:
+def _measure(
+    title: str,
+    run: Callable[[Settings, ThreadBudget], Any],
+    file: Path | None,
+    *,
+    alone: bool = False,
+) -> None:
     """Run a benchmark with the configured settings; print and write what it found."""
     from gateway.bench.report import in_surroundings, publish
     from gateway.bench.surroundings import quiet_settings
+    from gateway.thread_budget import engine_alone, thread_budget
 
     settings = quiet_settings()
-    report = asyncio.run(run(settings))
-    publish(Console(), title, in_surroundings(settings, report), file)
+    budget = (engine_alone if alone else thread_budget)(settings.threads)
+    report = asyncio.run(run(settings, budget))
+    publish(Console(), title, in_surroundings(settings, budget, report), file)

@@ -15,13 +15,15 @@ from gateway.engines.base import TranscribeRequest
 from gateway.loading import load_transcriber
 from gateway.settings import Settings
 from gateway.simulator.conversations import load_conversations
-from gateway.thread_budget import thread_budget
+from gateway.thread_budget import ThreadBudget
 
 BATCH = 8
 _LANGUAGE = "en"
 
 
-async def bench_stt(settings: Settings, runs: int, utterance_s: float) -> Report:
+async def bench_stt(
+    settings: Settings, budget: ThreadBudget, runs: int, utterance_s: float
+) -> Report:
     """Latency of one utterance, and throughput of many at once.
 
     Both sides use greedy search, no temperature fall-back, a given language, and equally many
@@ -30,10 +32,9 @@ async def bench_stt(settings: Settings, runs: int, utterance_s: float) -> Report
     Args:
         utterance_s: length of each utterance, seconds.
     """
-    threads = thread_budget(settings.threads).stt
     utterances = _utterances(utterance_s)
-    ours = await load_transcriber(settings)
-    plain = await asyncio.to_thread(_plain_whisper, settings, threads)
+    ours = await load_transcriber(settings, budget)
+    plain = await asyncio.to_thread(_plain_whisper, settings, budget.stt)
 
     async def recognise(samples: Samples) -> None:
         await ours.transcribe(TranscribeRequest(samples, _LANGUAGE))

@@ -15,6 +15,7 @@ from gateway.bench.process import cpu_seconds, memory_bytes
 from gateway.bench.report import figures, in_surroundings, publish, ratio, spread
 from gateway.errors import ConfigError
 from gateway.settings import load_settings
+from gateway.thread_budget import thread_budget
 
 
 def test_a_spread_is_the_median_and_the_extremes() -> None:
@@ -27,7 +28,9 @@ def test_a_ratio_to_nothing_is_unknown() -> None:
 
 
 def test_a_report_states_machine_models_and_threads_but_only_its_own_figures_count() -> None:
-    report = in_surroundings(load_settings(None), {"latency_ms": spread([1, 2, 3]), "ok": True})
+    report = in_surroundings(
+        load_settings(None), thread_budget(2), {"latency_ms": spread([1, 2, 3]), "ok": True}
+    )
     assert report["models"]["threads_per_engine"]["chat"] >= 1
     assert report["machine"]["physical_cores"] >= 1
     assert dict(figures(report)) == {
