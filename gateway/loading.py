@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ async def load_transcriber(
     """
     from gateway.engines.whisper import WhisperSettings, WhisperTranscriber
 
-    require_models(settings, "stt")
+    await asyncio.to_thread(require_models, settings, "stt")
     budget = budget or thread_budget(settings.threads)
     return await WhisperTranscriber.load(
         WhisperSettings(
@@ -103,7 +104,7 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
     from gateway.engines.bridge import WorkerPool
     from gateway.engines.llama import LlamaChat, LlamaSettings
 
-    require_models(settings, "llm")
+    await asyncio.to_thread(require_models, settings, "llm")
     pool = WorkerPool("load-chat", 1)
     try:
         chat = await pool.run(
@@ -163,7 +164,7 @@ async def load_voices(settings: Settings) -> PiperSynthesizer:
     from gateway.engines.piper import PiperSettings, PiperSynthesizer
     from gateway.engines.piper_voice import VoiceSettings
 
-    require_models(settings, "tts")
+    await asyncio.to_thread(require_models, settings, "tts")
     voices = {code: VoiceSettings(path) for code, path in settings.voice_paths.items()}
     workers = thread_budget(settings.threads).tts
     return await PiperSynthesizer.load(PiperSettings(voices, workers=workers))

@@ -54,17 +54,23 @@ def configured_models(settings: Settings) -> list[ConfiguredModel]:
 
 
 def require_models(settings: Settings, kind: Kind) -> None:
-    """Check that the models of a kind exist and speak the language they are used for.
+    """Check that the models of a kind exist, are as they were downloaded, and speak the language
+    they are used for.
+
+    Blocking: a file that was touched since its download is read whole.
 
     Raises:
-        ModelError: one does not; one line that says what to do.
+        ModelError: one is not; one line that says what to do.
     """
+    store = ModelStore(settings.models.root)
     for model in configured_models(settings):
         if model.kind != kind:
             continue
         if path_meant(model.name) is None and model.name != STARTER and not model.path.exists():
             raise _unknown(settings, model)
         _require_form(model)
+        if model.name != STARTER:
+            _require_whole(store, model)
         if kind == "tts":
             _require_language(settings, model)
 
@@ -82,11 +88,20 @@ def check_locked(settings: Settings) -> list[str]:
         )
     except ModelError as error:
         return [str(error)]
+    return [line for name, locked in in_use.items() for line in _damage(store, name, locked)]
+
+
+def _damage(store: ModelStore, name: str, locked: LockedModel) -> list[str]:
     return [
         f"{problem}; run: voice-gateway models download {name}"
-        for name, locked in in_use.items()
         for problem in model_problems(store, name, locked)
     ]
+
+
+def _require_whole(store: ModelStore, model: ConfiguredModel) -> None:
+    found = _locked(store, model)
+    if found is not None and (problems := _damage(store, *found)):
+        raise ModelError(problems[0])
 
 
 def describe_models(settings: Settings, kind: Kind) -> str:

@@ -152,6 +152,27 @@ def test_only_models_in_use_are_checked_at_start(filled: ModelStore) -> None:
     assert problem.endswith("run: voice-gateway models download hearing")
 
 
+def test_a_model_that_changed_since_its_download_is_refused_at_every_start(
+    filled: ModelStore,
+) -> None:
+    settings = configured(filled, stt_model="hearing")
+    require_models(settings, "stt")
+    file = filled.root / "stt/hearing/model.bin"
+    data = bytearray(file.read_bytes())
+    data[0] ^= 1
+    file.write_bytes(data)
+    assert "its checksum is another; run: voice-gateway models download hearing" in refused(
+        settings, "stt"
+    )
+    require_models(settings, "llm")
+
+
+def test_a_damaged_lock_file_does_not_stop_the_starter_models(filled: ModelStore) -> None:
+    filled.lock_path.write_text("{")
+    require_models(configured(filled), "stt")
+    assert "delete it" in refused(configured(filled, stt_model="hearing"), "stt")
+
+
 def test_a_downloaded_model_is_checked_however_it_is_named(
     filled: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
