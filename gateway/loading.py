@@ -114,6 +114,9 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
                 n_ctx=settings.llm_context,
                 threads=budget.chat,
                 n_gpu_layers=settings.llm_gpu_layers,
+                flash_attention=settings.llm_flash_attention,
+                kv_type_k=settings.llm_kv_type,
+                kv_type_v=settings.llm_kv_type,
                 step_timeout_s=settings.llm_step_timeout_s,
             ),
         )

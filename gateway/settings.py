@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     llm_max_tokens: int = Field(default=100, ge=1, le=4096)
     llm_temperature: float = Field(default=0.0, ge=0, le=2)
     llm_step_timeout_s: float = Field(default=20.0, gt=0, le=600)
+    llm_flash_attention: Literal["auto", "on", "off"] = "auto"
+    llm_kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
     llm_gpu_layers: int = Field(default=0, ge=-1, le=1000)
     llm_first_token_timeout_s: float = Field(default=2.0, gt=0, le=60)
     openai_base_url: str = "https://api.openai.com/v1"
@@ -162,6 +164,13 @@ class Settings(BaseSettings):
         speculation = info.data.get("load_speculation_ms", 0)
         if 0 < value < speculation:
             raise ValueError(f"expected 0 or at least LOAD_SPECULATION_MS ({speculation})")
+        return value
+
+    @field_validator("llm_kv_type")
+    @classmethod
+    def _fits_attention(cls, value: str, info: ValidationInfo) -> str:
+        if value != "f16" and info.data.get("llm_flash_attention") == "off":
+            raise ValueError("expected 'f16' with LLM_FLASH_ATTENTION=off")
         return value
 
     @field_validator("gateway_default_language")

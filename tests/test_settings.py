@@ -64,6 +64,14 @@ def test_a_missing_file_and_empty_variables_mean_the_defaults(
     assert load_settings(tmp_path / "none").gateway_port == 8765
 
 
+def test_a_quantised_cache_without_flash_attention_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLM_FLASH_ATTENTION", "off")
+    monkeypatch.setenv("LLM_KV_TYPE", "q8_0")
+    assert problems() == ["LLM_KV_TYPE='q8_0': expected 'f16' with LLM_FLASH_ATTENTION=off"]
+
+
 def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "GATEWAY_PORT": "abc",

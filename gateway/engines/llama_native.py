@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import llama_cpp
@@ -82,6 +83,12 @@ class NativeLlama:
 
     def __init__(self, settings: LlamaSettings) -> None:
         llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+        if settings.n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+            logger.warning(
+                "the chat model falls back to the CPU: llama-cpp-python was built without GPU"
+                " support; build it with CMAKE_ARGS=-DGGML_CUDA=on, or set LLM_GPU_LAYERS=0"
+            )
+            settings = replace(settings, n_gpu_layers=0)
         self.settings = settings
         self._context: Any = None
         self._abort = _AbortFlag()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import llama_cpp
 import pytest
 
 from gateway.engines.llama import LlamaChat, LlamaSettings
@@ -51,6 +53,17 @@ def test_model_without_chat_template_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match="no chat template"):
         LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_gpu_layers_without_gpu_support_fall_back_to_the_cpu_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(llama_cpp, "llama_supports_gpu_offload", lambda: False)
+    chat = LlamaChat(LlamaSettings(MODEL, threads=1, n_gpu_layers=-1))
+    asyncio.run(chat.close())
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "falls back to the CPU" in warnings[0]
 
 
 def test_impossible_settings_are_named_together() -> None:
