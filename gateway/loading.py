@@ -65,6 +65,7 @@ async def load_transcriber(
             threads=budget.stt,
             workers=budget.stt_workers,
             window=settings.stt_window,
+            beam_size=settings.beam_size,
             hotwords=hotwords(served_profile(settings)) if settings.uses_hotwords else {},
         )
     )

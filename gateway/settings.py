@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     stt_device: Literal["auto", "cpu", "cuda"] = "auto"
     stt_compute_type: ComputeType = "default"
     stt_window: Literal["auto", "full"] = "auto"
+    stt_beam_size: int = Field(default=0, ge=0, le=10)
     stt_hotwords: Literal["auto", "on", "off"] = "auto"
     llm_mode: Literal["local", "fallback", "remote"] = "local"
     llm_model: str = STARTER
@@ -115,6 +116,11 @@ class Settings(BaseSettings):
     def stt_path(self) -> Path:
         """Directory of the speech recognition model."""
         return self.models.stt(self.stt_model)
+
+    @property
+    def beam_size(self) -> int:
+        """Hypotheses that the recogniser follows; the starter model is unsure and gains by two."""
+        return self.stt_beam_size or (2 if self.stt_model == STARTER else 1)
 
     @property
     def uses_hotwords(self) -> bool:

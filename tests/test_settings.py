@@ -205,3 +205,21 @@ def test_threads_are_the_cores_of_the_machine_unless_set(monkeypatch: pytest.Mon
     assert load_settings(None).threads == physical_cores()
     monkeypatch.setenv("GATEWAY_THREADS", "3")
     assert load_settings(None).threads == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "beam_size", "hotwords"),
+    [
+        ({}, 2, False),
+        ({"STT_MODEL": "whisper-small"}, 1, True),
+        ({"STT_MODEL": "whisper-small", "STT_BEAM_SIZE": "5", "STT_HOTWORDS": "off"}, 5, False),
+        ({"STT_BEAM_SIZE": "1", "STT_HOTWORDS": "on"}, 1, True),
+    ],
+)
+def test_the_recogniser_is_asked_as_its_model_needs_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], beam_size: int, hotwords: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(None)
+    assert (settings.beam_size, settings.uses_hotwords) == (beam_size, hotwords)

@@ -26,7 +26,7 @@ async def bench_stt(
 ) -> Report:
     """Latency of one utterance, and throughput of many at once.
 
-    Both sides use greedy search, no temperature fall-back, a given language, and equally many
+    Both sides use the same beam size, no temperature fall-back, a given language, and equally many
     threads; the library encodes 30 s for every utterance, as it always does.
 
     Args:
@@ -106,7 +106,7 @@ def _plain_whisper(settings: Settings, threads: int) -> Callable[[Samples], str]
         segments, _ = model.transcribe(
             samples.astype(np.float32) / 32768,
             language=_LANGUAGE,
-            beam_size=1,
+            beam_size=settings.beam_size,
             temperature=0.0,
             without_timestamps=True,
             condition_on_previous_text=False,

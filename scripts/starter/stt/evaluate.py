@@ -27,6 +27,9 @@ _DIGITS = {
 } | {"oh": "0"}
 
 
+_BEAM_SIZE = 2  # what the gateway uses for the starter model
+
+
 def normalise(text: str) -> list[str]:
     """Words without case and punctuation."""
     plain = re.sub(r"[^\w ']", " ", text.lower()).replace("ё", "е")
@@ -75,7 +78,7 @@ class ShortWindow:
         return str(self.whisper.model.detect_language(encoded)[0][0][0][2:-2])
 
     def hear(self, wave: Wave, lang: str | None = None) -> Heard:
-        """Greedy transcript of samples at 16 kHz; without ``lang`` the language is detected."""
+        """Transcript of samples at 16 kHz; without ``lang`` the language is detected."""
         return self.decode(self._encode(wave), lang)
 
     def decode(self, encoded: Any, lang: str | None = None) -> Heard:
@@ -85,7 +88,7 @@ class ShortWindow:
         result = self.whisper.model.generate(
             encoded,
             [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
-            beam_size=1,
+            beam_size=_BEAM_SIZE,
             max_length=120,
             return_no_speech_prob=True,
             suppress_blank=False,
