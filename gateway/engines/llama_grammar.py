@@ -17,6 +17,10 @@ _OPEN = b"<tool_call>"
 # The grammar reads the reply from the group on; before it every token is allowed.
 _TRIGGER = rb"[\s\S]*?(<tool_call>)[\s\S]*"
 
+# Characters of a JSON string: no control characters, which JSON forbids, and no "<", so that no
+# value holds a closing tag.
+_CHARACTER = r"""char ::= [^"\\<\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})"""
+
 # llama_token_data of llama.h: token id, logit, probability.
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -29,11 +33,11 @@ def tool_call_grammar(tools: tuple[Tool, ...]) -> str:
         ValueError: the parameters of a tool are no JSON schema that can become a grammar.
     """
     rules = json_schema_to_gbnf(json.dumps({"oneOf": [_call_schema(tool) for tool in tools]}))
-    body = "\n".join(
-        "call" + rule.removeprefix("root") if rule.startswith("root ::=") else rule
-        for rule in rules.splitlines()
-    )
-    return f'root ::= "<tool_call>" space call "</tool_call>"\n{body}'
+    named = dict(rule.split(" ::= ", 1) for rule in rules.splitlines())
+    named["call"] = named.pop("root")
+    named.pop("char", None)
+    body = [f"{name} ::= {rule}" for name, rule in named.items()]
+    return "\n".join(['root ::= "<tool_call>" space call "</tool_call>"', *body, _CHARACTER])
 
 
 def _call_schema(tool: Tool) -> dict[str, object]:

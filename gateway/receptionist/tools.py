@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from gateway.engines.base import Tool
 from gateway.receptionist.profile import Profile
 
-_LONGEST = 80
-"""Characters of a name, day or time; a longer one is a loop of the model."""
+_LONGEST, _LONGEST_MESSAGE = 40, 160
+"""Characters of a name, day or time, and of a message; a longer one is a loop of the model."""
+
+_PHONE = "^[0-9+][0-9 -]{2,19}$"
 
 
 def receptionist_tools(profile: Profile) -> tuple[Tool, ...]:
@@ -20,11 +22,13 @@ def receptionist_tools(profile: Profile) -> tuple[Tool, ...]:
     service = _one_of(service for facts in profile.values() for service in facts.prices)
     person = _one_of(person for facts in profile.values() for person in facts.people)
     text = _one_of(())
+    phone: dict[str, object] = {"type": "string", "pattern": _PHONE}
+    message: dict[str, object] = {"type": "string", "maxLength": _LONGEST_MESSAGE}
     return (
         _tool("book_appointment", name=text, service=service, day=text, time=text),
         _tool("move_appointment", name=text, day=text, time=text),
         _tool("cancel_appointment", name=text, day=text),
-        _tool("take_message", name=text, phone=text, text={"type": "string", "maxLength": 200}),
+        _tool("take_message", name=text, phone=phone, text=message),
         _tool("transfer_call", target=person),
         _tool("end_call"),
     )

@@ -103,6 +103,11 @@ def test_parameters_that_are_no_schema_fail_the_request_alone(chat: LlamaChat) -
     assert reply(chat, said("Goodbye."))
 
 
+def test_no_value_holds_a_line_break_or_a_tag() -> None:
+    rules = dict(rule.split(" ::= ", 1) for rule in tool_call_grammar(TOOLS).splitlines())
+    assert rules["char"].startswith(r"""[^"\\<\x7F\x00-\x1F]""")
+
+
 def test_grammar_begins_and_ends_with_the_tags() -> None:
     grammar = tool_call_grammar((END,))
     assert grammar.splitlines()[0] == 'root ::= "<tool_call>" space call "</tool_call>"'
