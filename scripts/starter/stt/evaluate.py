@@ -163,7 +163,9 @@ def word_errors(
 
 
 def silence(ear: ShortWindow, count: int = 40) -> list[dict[str, Any]]:
-    """Share of items without speech that give text, and their mean no-speech probability."""
+    """Share of items without speech that give words (a lone full stop is none), and their mean
+    no-speech probability.
+    """
     noise = Noise(np.random.default_rng(7))
     rng = np.random.default_rng(3)
     kinds: dict[str, list[Wave]] = {
@@ -176,7 +178,7 @@ def silence(ear: ShortWindow, count: int = 40) -> list[dict[str, Any]]:
     table = []
     for name, waves in kinds.items():
         heard = [ear.hear(wave, "en") for wave in waves]
-        with_text = float(np.mean([bool(item.text) for item in heard]))
+        with_text = float(np.mean([bool(normalise(item.text)) for item in heard]))
         probability = float(np.mean([item.no_speech for item in heard]))
         table.append({"set": name, "with text": with_text, "no-speech": round(probability, 3)})
     return table
