@@ -1,6 +1,7 @@
 """Command line: ``python -m scripts.starter stt|llm|tts|all --minutes N``."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -13,6 +14,7 @@ def _arguments() -> argparse.Namespace:
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
         command.add_argument("--out", type=Path, default=Path(".training"))
         command.add_argument("--init", type=Path, help="model or checkpoint to go on from")
+        command.add_argument("--draw", type=int, default=0, help="another number, other sentences")
         command.add_argument("--confusions", type=Path, help="misread words, for llm")
         command.add_argument("--tiny", action="store_true", help="a little data, to try the chain")
     check = commands.add_parser("check", help="measure a finished model through the real library")
@@ -38,14 +40,12 @@ def _train(arguments: argparse.Namespace) -> None:
         from .stt.recipe import TINY
         from .stt.recipe import Recipe as Stt
 
-        recipe = Stt(out / "stt", minutes, device, init)
-        if tiny:
-            recipe = Stt(out / "stt", minutes, device, init, 1, TINY)
-        print(recipe.run())
+        recipe = Stt(out / "stt", minutes, device, init, draw=arguments.draw)
+        print((replace(recipe, sets=1, sizes=TINY) if tiny else recipe).run())
     if what in ("llm", "all"):
         from .llm.recipe import Recipe as Llm
 
-        print(Llm(out / "llm", minutes, device, init, arguments.confusions).run())
+        print(Llm(out / "llm", minutes, device, init, arguments.confusions, arguments.draw).run())
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -121,12 +121,12 @@ class CallBatches:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        seed: int,
+        rng: random.Random,
         tokens: int,
         confusions: dict[str, Confusions] | None = None,
         pool: int = 400,
     ) -> None:
-        self.tokenizer, self.rng, self.tokens = tokenizer, random.Random(seed), tokens
+        self.tokenizer, self.rng, self.tokens = tokenizer, rng, tokens
         self._confusions, self._pool = confusions or {}, pool
         self._demo: list[Batch] = []
         self._other: list[Batch] = []

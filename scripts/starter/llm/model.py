@@ -176,8 +176,8 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
         mix = torch.linalg.qr(torch.randn(head, head, generator=generator))[0][: len(slow)]
         second.q.weight[rows] = 0
         second.k.weight[rows] = 0
-        second.q.weight[number * head + slow] = 2.2 * mix @ look
-        second.k.weight[number * head + slow] = 2.2 * mix @ previous
+        second.q.weight[number * head + slow] = 2.9 * mix @ look
+        second.k.weight[number * head + slow] = 2.9 * mix @ previous
         second.v.weight[rows] = part
         second.o.weight[:, rows] = 0.6 * part.T
     return _protector(model, basis[: 1 + head], look)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Recipe:
-    """``confusions`` is a file of words that the recogniser misread, see confusions.py."""
+    """``confusions`` is a file of words that the recogniser misread, see confusions.py. Another
+    ``draw`` gives other calls.
+    """
 
     out: Path
     minutes: float
     device: str = "cpu"
     init: Path | None = None
     confusions: Path | None = None
+    draw: int = 0
 
     def run(self) -> Path:
         """Gives the model file."""
@@ -21,7 +24,7 @@ class Recipe:
         from .train import Plan, train
 
         work, model = self.out / "work", self.out / "model.gguf"
-        plan = Plan(work, self.minutes, self.init, self.confusions, self.device)
+        plan = Plan(work, self.minutes, self.init, self.confusions, self.device, draw=self.draw)
         export(train(plan), work / "tokenizer.json", model)
         return model
 

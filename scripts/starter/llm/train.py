@@ -15,6 +15,7 @@ from torch import Tensor
 from scripts.starter import corpus
 from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, flat_then_linear
+from scripts.starter.muon import Muon
 
 from .batches import (
     Batch,
@@ -26,7 +27,6 @@ from .batches import (
     recall_batch,
 )
 from .model import Llama, Shape, plant_copying
-from .muon import Muon
 from .restore import restore, restore_tokenizer
 from .tokenizer import train_tokenizer
 
@@ -39,7 +39,7 @@ _CHECK_SEED = 4242
 class Plan:
     """How to train. ``init`` is what to start from: an exported GGUF file, or a checkpoint with its
     tokenizer.json beside it. ``seed`` must be the one it was begun with, because the planted heads
-    are rebuilt from it.
+    are rebuilt from it; ``draw`` chooses the calls.
     """
 
     work: Path
@@ -52,6 +52,7 @@ class Plan:
     batch: int = 2048
     warm_up: int = 50
     seed: int = 5
+    draw: int = 0
     log_every: int = 100
 
 
@@ -127,6 +128,8 @@ def train(plan: Plan) -> Path:
     ]
     for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
         optimiser.load_state_dict(saved)
+    # What was trained before goes on more gently: the full rate undoes a part of it.
+    rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
     step = first = int(state.get("step", 0))
     tokens = int(state.get("tokens", 0))
     budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
@@ -134,8 +137,9 @@ def train(plan: Plan) -> Path:
     if last.exists():
         average = {name: value.to(plan.device) for name, value in state["ema"].items()}
     confusions = load_confusions(plan.confusions)
-    data = CallBatches(tokenizer, plan.seed + step, plan.batch, confusions)
-    recall, checks = random.Random(step), _checks(tokenizer)
+    drawn = f"{plan.seed} {plan.draw} {step}"
+    data = CallBatches(tokenizer, random.Random(drawn), plan.batch, confusions)
+    recall, checks = random.Random(drawn), _checks(tokenizer)
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
@@ -146,7 +150,7 @@ def train(plan: Plan) -> Path:
 
     while (spent := budget.tick()) < 1.0:
         factor = flat_then_linear(spent, step - first, plan.warm_up)
-        for optimiser, rate in zip(optimisers, (plan.rate, plan.rate_rest), strict=True):
+        for optimiser, rate in zip(optimisers, rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         copying = step % _RECALL_EVERY == 0

@@ -29,12 +29,16 @@ _OWN_VOICES = 0.4  # share of utterances by the project's own voices, where ther
 class Options:
     """Shares of special items and windows. ``frames`` bounds a batch, in frames of 10 ms.
 
+    ``swap`` is the share of the decoder's input tokens that are replaced by others: it must find
+    its way back by listening, or it goes on by heart after its first mistake.
+
     ``ramp`` starts with short, lightly augmented utterances: needed from scratch only.
     """
 
     frames: int = 4800
     chunk: int = 350
-    reuse: int = 3
+    reuse: int = 2
+    swap: float = 0.1
     no_speech: float = 0.03
     timestamps: float = 0.06
     mask: float = 0.3
@@ -250,12 +254,13 @@ class Maker:
         targets = np.full((count, width), IGNORED, np.int64)
         phonemes = np.zeros((count, frames // 2), np.int64)
         positions = np.full((count, width), -1, np.float32)
+        others = np.array([token for item in items for token in item.tokens[4:]] or [0])
         for at, item in enumerate(items):
             heard = item.mel
             if rng.random() < options.mask and done > 0.3:
                 heard = self._masked(heard)
             mel[at, :, : heard.shape[1]] = heard
-            tokens[at, : len(item.tokens)] = item.tokens
+            tokens[at, : len(item.tokens)] = self._swapped(item, others)
             targets[at, : len(item.targets)] = item.targets
             known = len(item.phonemes)
             phonemes[at, :known] = item.phonemes
@@ -271,6 +276,14 @@ class Maker:
             torch.from_numpy(phonemes),
             torch.from_numpy(positions),
         )
+
+    def _swapped(self, item: Item, others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """In every second item, some of the text's tokens replaced by ``others``."""
+        tokens, count = np.array(item.tokens), max(0, int((item.positions >= 0).sum()) - 1)
+        if self.rng.random() < 0.5:
+            chosen = 4 + np.flatnonzero(self.rng.random(count) < 2 * self.options.swap)
+            tokens[chosen] = self.rng.choice(others, len(chosen))
+        return tokens
 
     def _masked(self, mel: Mel) -> Mel:
         """A light SpecAugment."""

@@ -14,7 +14,9 @@ _PHONES = Sizes(espeak=30, flite=0, piper=15)
 
 @dataclass(frozen=True)
 class Recipe:
-    """``sets`` sets of ``sizes`` are made once and kept in ``out/data``."""
+    """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
+    other sentences.
+    """
 
     out: Path
     minutes: float
@@ -23,13 +25,15 @@ class Recipe:
     sets: int = 5
     sizes: Sizes = Sizes()
     voices: Path | None = VOICES
+    draw: int = 0
 
     def make_speech(self) -> None:
         """Training sets that do not exist yet."""
+        seed = 100 * (1 + self.draw)
         for number in range(1, self.sets + 1):
             path = self.out / "data" / f"train{number}"
             if not path.with_suffix(".jsonl").exists():
-                count, hours = make_set(path, self.sizes, 100 + number, self.voices)
+                count, hours = make_set(path, self.sizes, seed + number, self.voices)
                 print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
 
     def run(self) -> Path:
@@ -39,7 +43,7 @@ class Recipe:
 
         self.make_speech()
         work = self.out / "work"
-        plan = Plan(work, self.minutes, self.init, self.device)
+        plan = Plan(work, self.minutes, self.init, self.device, draw=self.draw)
         checkpoint = train(plan, self.out / "data")
         export(checkpoint, work, self.out / "model")
         return self.out / "model"

@@ -99,6 +99,19 @@ def word_mix(lang: str, rng: random.Random) -> str:
     return capitalise(" ".join(words)) + "."
 
 
+def pieced(lang: str, rng: random.Random) -> str:
+    """Pieces of up to three words from different sentences: the corpus's words, freely combined."""
+    words: list[str] = []
+    for _ in range(rng.randint(2, 4)):
+        source = rng.choice([corpus.caller_utterance, general])
+        said = re.sub(r"[.,?!؟،]", "", source(lang, rng)).split()
+        if not re.match(r"I\b", said[0]):
+            said[0] = said[0].lower()
+        start = rng.randrange(len(said))
+        words += said[start : start + rng.randint(1, 3)]
+    return capitalise(" ".join(words)) + "."
+
+
 def phone(lang: str, rng: random.Random) -> str:
     """A telephone number of 7 to 11 digits."""
     spoken = digits_spoken(lang, phone_digits(rng, longest=11), rng)
@@ -134,13 +147,14 @@ class Sentences:
         self._replies: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         self._sources: list[tuple[_Source, float]] = sources or [
             (corpus.caller_utterance, 0.24),
-            (self._reply, 0.17),
-            (general, 0.15),
-            (word_mix, 0.12),
-            (self._demo_caller, 0.12),
+            (self._reply, 0.15),
+            (general, 0.13),
+            (word_mix, 0.10),
+            (pieced, 0.10),
+            (self._demo_caller, 0.08),
             (phone, 0.10),
-            (demo_fact, 0.05),
-            (name_day_time, 0.05),
+            (demo_fact, 0.03),
+            (name_day_time, 0.07),
         ]
 
     def draw(self, lang: str, count: int, heldout: bool = False, repeats: int = 25) -> list[str]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, cosine
+from scripts.starter.muon import Muon
 
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
 from .dataset import SpeechSet, finished_sets
@@ -39,16 +40,19 @@ _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
 @dataclass(frozen=True)
 class Plan:
     """How to train. ``init`` is what to start from: an exported model's folder, or a checkpoint
-    with its pieces.json and phones.json beside it; None to start from scratch.
+    with its pieces.json and phones.json beside it; None to start from scratch. ``rate`` is that of
+    the matrices, ``rate_rest`` of everything else.
     """
 
     work: Path
     minutes: float
     init: Path | None = None
     device: str = "cpu"
-    rate: float = 1.4e-3
+    rate: float = 0.01
+    rate_rest: float = 1.4e-3
     warm_up: int = 200
     seed: int = 0
+    draw: int = 0
     log_every: int = 100
 
 
@@ -123,8 +127,9 @@ def _guidance(model: MicroWhisper, batch: Batch, frames: int) -> Tensor:
 def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> Iterator[Any]:
     context = mp.get_context("spawn")
     out, stop = context.Queue(24), context.Event()
-    options = Options(frames=4800 if plan.device == "cpu" else 48000, ramp=ramp)
-    arguments = (out, stop, progress, data, plan.work, plan.seed + step, options)
+    options = Options(frames=7200 if plan.device == "cpu" else 48000, ramp=ramp)
+    seed = plan.seed + 1000003 * plan.draw + step
+    arguments = (out, stop, progress, data, plan.work, seed, options)
     process = context.Process(target=produce, args=arguments, daemon=True)
     process.start()
     try:
@@ -157,19 +162,22 @@ def train(plan: Plan, data: Path) -> Path:
     model.to(plan.device)
     for block in model.dec:
         block.cross.keep = True
-    optimiser = _optimiser(model, plan.rate)
-    if "opt" in state:
-        optimiser.load_state_dict(state["opt"])
+    optimisers = _optimisers(model)
+    for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
+        optimiser.load_state_dict(saved)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     if last.exists():
         average = {name: value.to(plan.device) for name, value in state["ema"].items()}
+    # What was trained before goes on more gently: the full rate undoes a part of it.
+    rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
     step = first = int(state.get("step", 0))
     budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
     progress = mp.get_context("spawn").Value("d", 0.0)
     seen: list[list[float]] = []
 
     def save() -> None:
-        content = {"model": model.state_dict(), "ema": average, "opt": optimiser.state_dict()}
+        content = {"model": model.state_dict(), "ema": average}
+        content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
         content |= {"cfg": model.config(), "step": step, "used": budget.used}
         torch.save(content, plan.work / "partial.pt")
         os.replace(plan.work / "partial.pt", last)
@@ -179,14 +187,16 @@ def train(plan: Plan, data: Path) -> Path:
         while (spent := budget.tick()) < 1.0:
             progress.value = spent
             factor = cosine(spent, step - first, plan.warm_up)
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * factor
+            for optimiser, rate in zip(optimisers, rates, strict=True):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * factor
             found = losses(model, _on(batch, plan.device))
             loss = found["token"] + _CTC_WEIGHT * found["ctc"] + found["phone"] + found["guide"]
-            optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
             step += 1
             follow(average, model, step - first, 0.998)
             seen.append([value.item() for value in found.values()])
@@ -202,11 +212,14 @@ def train(plan: Plan, data: Path) -> Path:
     return last
 
 
-def _optimiser(model: MicroWhisper, rate: float) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+def _optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for tables, convolutions, heads and biases."""
+    blocks = [*model.enc.parameters(), *model.dec.parameters()]
+    matrices = [p for p in blocks if p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in inside]
+    adam = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    return [Muon(matrices, lr=0.0), adam]
 
 
 def _on(batch: Batch, device: str) -> Batch:

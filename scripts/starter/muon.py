@@ -1,4 +1,7 @@
-"""The Muon optimiser: momentum, then the nearest orthogonal matrix as the step."""
+"""The Muon optimiser: momentum, then the nearest orthogonal matrix as the step.
+
+After https://kellerjordan.github.io/posts/muon/.
+"""
 
 from collections.abc import Iterable
 from typing import Any
