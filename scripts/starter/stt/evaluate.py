@@ -66,9 +66,9 @@ class ShortWindow:
     def __init__(self, model: Path) -> None:
         self.whisper = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1)
 
-    def _encode(self, wave: Wave) -> Any:
+    def _encode(self, wave: Wave, full: bool = False) -> Any:
         mel = self.whisper.feature_extractor(wave)
-        frames = (mel.shape[1] + 61) // 2 * 2
+        frames = 3000 if full else (mel.shape[1] + 61) // 2 * 2
         padded = np.zeros((1, 80, frames), np.float32)
         padded[0, :, : mel.shape[1]] = mel
         return self.whisper.model.encode(ctranslate2.StorageView.from_array(padded))
@@ -77,9 +77,11 @@ class ShortWindow:
         """The language among those that the model knows."""
         return str(self.whisper.model.detect_language(encoded)[0][0][0][2:-2])
 
-    def hear(self, wave: Wave, lang: str | None = None) -> Heard:
-        """Transcript of samples at 16 kHz; without ``lang`` the language is detected."""
-        return self.decode(self._encode(wave), lang)
+    def hear(self, wave: Wave, lang: str | None = None, full: bool = False) -> Heard:
+        """Transcript of samples at 16 kHz; without ``lang`` the language is detected. ``full`` pads
+        to Whisper's own 30 s.
+        """
+        return self.decode(self._encode(wave, full), lang)
 
     def decode(self, encoded: Any, lang: str | None = None) -> Heard:
         """As ``hear``, from the encoder's output."""
@@ -160,6 +162,21 @@ def word_errors(
                 entry[key] = round(count[key] / len(chosen), 4)
             table.append(entry)
     return table
+
+
+def windows(ear: ShortWindow, test: SpeechSet, every: int = 3) -> dict[str, Any]:
+    """Word error rates of the same items in the short window and in Whisper's 30 s."""
+    noise, words = Noise(np.random.default_rng(7)), 0
+    wrong = {"short": 0, "30 s": 0}
+    rows = test.rows[::every]
+    for row in rows:
+        wave, reference = condition(test.samples(row), "clean", noise, 0), normalise(row.text)
+        words += len(reference)
+        for name in wrong:
+            heard = ear.hear(wave, row.lang, full=name == "30 s").text
+            wrong[name] += edits(reference, normalise(heard))
+    rates = {f"wer, {name}": round(count / words, 4) for name, count in wrong.items()}
+    return {"set": "windows", "utterances": len(rows)} | rates
 
 
 def silence(ear: ShortWindow, count: int = 40) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ class Recipe:
 
 def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 1000) -> None:
     """Print the scores of an exported model; test speech is made in ``data`` when missing."""
-    from .evaluate import ShortWindow, silence, word_errors
+    from .evaluate import ShortWindow, silence, windows, word_errors
 
     for name, sizes, seed in (("test", _TEST, 99), ("phones", _PHONES, 98)):
         if not (data / f"{name}.jsonl").exists():
@@ -60,5 +60,6 @@ def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 10
     rows = word_errors(ear, SpeechSet(data / "test"), limit)
     for row in word_errors(ear, SpeechSet(data / "phones"), limit, phones=True):
         rows.append(row | {"set": "phone numbers, " + row["set"]})
+    rows.append(windows(ear, SpeechSet(data / "test")))
     for row in [*rows, *silence(ear)]:
         print(json.dumps(row, ensure_ascii=False), flush=True)
