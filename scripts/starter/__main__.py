@@ -22,6 +22,9 @@ def _arguments() -> argparse.Namespace:
     check.add_argument("model", type=Path, help="folder (stt, tts) or file (llm)")
     check.add_argument("--data", type=Path, default=Path(".training/test"))
     check.add_argument("--show", action="store_true", help="print the replies (llm)")
+    sheet = commands.add_parser("sheet", help="draw spectrograms of the voices")
+    sheet.add_argument("voices", type=Path)
+    sheet.add_argument("out", type=Path, help="image file")
     confusions = commands.add_parser("confusions", help="collect words that the recogniser misread")
     confusions.add_argument("model", type=Path)
     confusions.add_argument("data", type=Path, help="a set of speech, without suffix")
@@ -72,6 +75,10 @@ def main() -> None:
         from .stt.confusions import collect
 
         collect(arguments.model, arguments.data, arguments.out)
+    elif arguments.command == "sheet":
+        from .tts.sheet import draw_sheet
+
+        draw_sheet(arguments.voices, arguments.out)
     else:
         _train(arguments)
 

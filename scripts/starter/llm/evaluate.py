@@ -135,7 +135,7 @@ class Tally:
         return {name: f"{a}/{b}" for name, (a, b) in sorted(self._counts.items())}
 
 
-def unseen_wording(chat: Chat, show: bool = False) -> dict[str, str]:
+def own_words(chat: Chat, show: bool = False) -> dict[str, str]:
     """The questions of questions.toml, each right after the clinic's greeting."""
     tally = Tally()
     questions = tomllib.loads((Path(__file__).parent / "questions.toml").read_text("utf-8"))

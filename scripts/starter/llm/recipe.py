@@ -31,11 +31,11 @@ class Recipe:
 
 def check(model: Path, calls: int = 60, show: bool = False) -> None:
     """Print the scores of a model file."""
-    from .evaluate import Chat, held_out_calls, speed_of, unseen_wording
+    from .evaluate import Chat, held_out_calls, own_words, speed_of
 
     chat = Chat(model)
     tables: dict[str, object] = {
-        "questions in unseen words": unseen_wording(chat, show),
+        "questions to the clinic": own_words(chat, show),
         "calls with unseen facts": held_out_calls(chat, calls),
         "calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True),
     }

@@ -1,0 +1,142 @@
+"""The corpus of the starter models: reproducible, well formed, apart from the test questions."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.receptionist.profile import load_profile
+from gateway.receptionist.prompt import system_prompt
+from gateway.receptionist.tools import receptionist_tools
+from scripts.starter import corpus
+from scripts.starter.corpus.facts import demo_profile
+from scripts.starter.corpus.numbers import digits_spoken, number, phone_digits
+from scripts.starter.corpus.people import caller_name
+from scripts.starter.corpus.template import caller_templates, expand, reserved, slots_of, words
+from scripts.starter.llm.evaluate import kinds_of, script_of, take_apart
+
+QUESTIONS = Path(__file__).parents[2] / "scripts" / "starter" / "llm" / "questions.toml"
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_one_seed_gives_one_call(lang: str) -> None:
+    first, second = (corpus.make_call(lang, random.Random(11)).as_dicts() for _ in range(2))
+    assert first == second
+    assert first != corpus.make_call(lang, random.Random(12)).as_dicts()
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_every_reply_of_a_call_is_of_the_kind_it_says_and_holds_its_facts(lang: str) -> None:
+    rng = random.Random(1)
+    for _ in range(150):
+        call = corpus.make_call(lang, rng)
+        for note in call.notes:
+            spoken = take_apart(call.messages[note.index].content).spoken
+            if note.key not in ("again", "hours2", "has", "day_closed_book"):
+                assert note.key in kinds_of(note.lang, spoken), (note.key, spoken)
+            assert all(fact.lower() in spoken.lower() for fact in note.facts)
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_tool_calls_of_the_corpus_have_the_arguments_that_the_gateway_binds(lang: str) -> None:
+    tools = {tool.name: json.loads(tool.parameters) for tool in receptionist_tools(load_profile())}
+    rng, seen = random.Random(2), set()
+    for _ in range(200):
+        for message in corpus.demo_call(lang, rng).messages:
+            if message.role == "assistant" and "<tool_call>" in message.content:
+                reply = take_apart(message.content)
+                assert not reply.malformed and reply.call is not None
+                properties = tools[reply.call["name"]]["properties"]
+                assert set(reply.call["arguments"]) == set(properties)
+                seen.add(reply.call["name"])
+    assert seen == set(corpus.TOOLS)
+
+
+def test_the_demonstration_profile_of_the_corpus_is_the_prompt_that_the_gateway_sends() -> None:
+    assert demo_profile().strip() == system_prompt(load_profile()).strip()
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_a_call_for_testing_and_one_for_training_never_share_a_business_or_a_price(
+    lang: str,
+) -> None:
+    rng = random.Random(3)
+
+    def facts(heldout: bool) -> tuple[set[str], set[str]]:
+        blocks = [corpus.Facts([lang], rng, heldout).by[lang] for _ in range(150)]
+        return {b.address for b in blocks}, {price for b in blocks for price in b.prices}
+
+    (streets, prices), (other_streets, other_prices) = facts(True), facts(False)
+    assert not streets & other_streets
+    assert not prices & other_prices
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_surnames_kept_for_testing_are_not_drawn_in_training(lang: str) -> None:
+    rng = random.Random(4)
+    listed = {name for name in words(lang, "people", "surnames") if reserved(name)}
+    drawn = {caller_name(lang, rng)[0].split(" ", 1)[1] for _ in range(2000)}
+    assert listed and not listed & drawn
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_every_template_can_be_expanded_and_closes_its_brackets(lang: str) -> None:
+    rng = random.Random(5)
+    for intent, templates in caller_templates(lang).items():
+        for template in templates:
+            for _ in range(5):
+                text = expand(template, rng, {slot: "X" for slot in slots_of(template)})
+                assert text and not re.search(r"[(){}|<>0-9]", text), (intent, template)
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_hardly_any_test_question_is_among_the_sentences_of_callers(lang: str) -> None:
+    """Stock phrases ("Where are you located?") may be; whoever adds a template must not look."""
+    asked = {_plain(item[0]) for item in tomllib.loads(QUESTIONS.read_text("utf-8"))[lang]}
+    rng = random.Random(6)
+    said = {_plain(corpus.caller_utterance(lang, rng)) for _ in range(20_000)}
+    assert len(asked) == 40
+    assert len(asked & said) <= 8
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_what_callers_say_is_in_the_letters_of_their_language(lang: str) -> None:
+    rng = random.Random(7)
+    for _ in range(300):
+        text = corpus.caller_utterance(lang, rng)
+        assert script_of(text) == lang, text
+
+
+@pytest.mark.parametrize(
+    ("lang", "value", "text"),
+    [
+        ("en", 0, "zero"),
+        ("en", 915, "nine hundred and fifteen"),
+        ("ru", 0, "ноль"),
+        ("ru", 342, "триста сорок два"),
+        ("ar", 25, "خمسة وعشرون"),
+        ("ar", 250, "مئتان وخمسون"),
+    ],
+)
+def test_a_number_is_written_as_it_is_spoken(lang: str, value: int, text: str) -> None:
+    assert number(lang, value) == text
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_spoken_digits_lead_back_to_the_telephone_number(lang: str) -> None:
+    back = {number(lang, digit): str(digit) for digit in range(10)} | {"oh": "0"}
+    rng = random.Random(8)
+    for _ in range(200):
+        digits = phone_digits(rng, longest=11)
+        spoken = digits_spoken(lang, digits, rng)
+        assert 7 <= len(digits) <= 11
+        assert "".join(back[word] for word in re.sub("[,،]", "", spoken).split()) == digits

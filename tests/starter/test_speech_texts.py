@@ -1,0 +1,86 @@
+"""What is spoken in the recogniser's training speech, and how it is counted afterwards."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from scripts.starter.corpus import LANGS
+from scripts.starter.stt.evaluate import digits_of, edits, normalise
+from scripts.starter.stt.text import LONGEST, Sentences, clean, is_held_out, phone, pieced
+from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_no_sentence_of_the_training_is_kept_for_the_test(lang: str) -> None:
+    training = Sentences(random.Random(1)).draw(lang, 1500)
+    test = Sentences(random.Random(1)).draw(lang, 60, heldout=True)
+    assert not any(map(is_held_out, training))
+    assert all(map(is_held_out, test))
+    assert len(set(test)) == 60
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_sentences_hold_only_what_the_recogniser_writes(lang: str) -> None:
+    for text in Sentences(random.Random(2)).draw(lang, 800):
+        assert clean(lang, text) == text
+        assert 0 < len(text) <= LONGEST
+        assert not re.search(r"[0-9<>(){}|]", text)
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "expected"),
+    [
+        ("en", "It’s  fine.", "It's fine."),
+        ("en", "Call 555.", None),
+        ("en", "Звоните.", None),
+        ("ar", "مَرْحَبًا", "مرحبا"),
+        ("ru", "Да — конечно.", "Да, конечно."),
+        ("en", "", None),
+    ],
+)
+def test_a_text_is_cleaned_or_refused(lang: str, text: str, expected: str | None) -> None:
+    assert clean(lang, text) == expected
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_freely_combined_words_are_hardly_ever_the_same_twice(lang: str) -> None:
+    rng = random.Random(3)
+    said = [pieced(lang, rng) for _ in range(500)]
+    assert len(set(said)) > 480
+    assert all(2 <= len(text.split()) <= 12 for text in said)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_number_sentence_spells_seven_to_eleven_digits(lang: str) -> None:
+    rng = random.Random(4)
+    assert all(7 <= len(digits_of(normalise(phone(lang, rng)))) <= 11 for _ in range(200))
+
+
+def test_pieces_spell_every_text_in_tokens_of_the_genuine_vocabulary() -> None:
+    whisper, rng = Whisper(), random.Random(5)
+    texts = [text for lang in LANGS for text in Sentences(rng).draw(lang, 300)]
+    pieces = choose_pieces(whisper, texts, threshold=40)
+    vocabulary = Vocabulary(whisper, pieces)
+    spelled = {vocabulary.rows.index(number): piece for piece, number in pieces.items()}
+    for text in texts:
+        tokens = vocabulary.encode(text, random.Random(6), spell=0.3)
+        assert tokens is not None
+        assert b"".join(spelled[token] for token in tokens).decode() == " " + text
+
+
+def test_a_character_that_no_piece_spells_is_told() -> None:
+    vocabulary = Vocabulary(Whisper(), choose_pieces(Whisper(), ["hello there"], threshold=1))
+    assert vocabulary.encode("hello") is not None
+    assert vocabulary.encode("привет") is None
+
+
+def test_word_errors_are_substitutions_insertions_and_deletions() -> None:
+    said = normalise("Hello, it's Anna — come in!")
+    assert said == ["hello", "it's", "anna", "come", "in"]
+    assert edits(said, said) == 0
+    assert edits(said, ["hello", "anna", "came", "in", "now"]) == 3
+    assert edits([], ["a"]) == 1
+    assert normalise("Ещё") == ["еще"]
