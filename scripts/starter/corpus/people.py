@@ -40,10 +40,13 @@ def caller_name(lang: str, rng: random.Random, heldout: bool = False) -> tuple[s
     """(full name, whether it is a woman's); ``heldout`` concerns the surname."""
     woman = rng.random() < 0.5
     first = pick(rng, words(lang, "people", "women" if woman else "men"), False)
+    if rng.random() < 0.25:  # or the few first names would be learned instead of copied
+        first = invented_name(lang, rng)
+    known = words(lang, "people", "surnames")
+    last = pick(rng, known, heldout)
     if rng.random() < 0.35:
-        last = invented_name(lang, rng, heldout) + ("ов" if lang == "ru" else "")
-    else:
-        last = pick(rng, words(lang, "people", "surnames"), heldout)
+        invented = invented_name(lang, rng, heldout) + ("ов" if lang == "ru" else "")
+        last = last if invented in known else invented
     if lang == "ru" and woman:
         last += "а"
     return f"{first} {last}", woman

@@ -41,7 +41,8 @@ def encode_call(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
     newline = tokenizer.encode("\n", add_special_tokens=False).ids
     for message in messages:
         head = tokenizer.encode(message.role + "\n", add_special_tokens=False).ids
-        body = tokenizer.encode(message.content, add_special_tokens=False)
+        blank = " " if message.role == "user" else ""  # as in the chat template, see export.py
+        body = tokenizer.encode(blank + message.content, add_special_tokens=False)
         mine = message.role == "assistant"
         counted = _weights(message, body.offsets) if mine else [0.0] * len(body.ids)
         ids += [START, *head, *body.ids, END, *newline]

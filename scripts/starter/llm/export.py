@@ -7,7 +7,8 @@ import gguf
 import torch
 from gguf import GGMLQuantizationType, LlamaFileType, TokenType
 
-# ChatML. Tools are only named: the model knows these six. A tool's result is a user turn.
+# ChatML. Tools are only named: the model knows these six. A tool's result is a user turn. What a
+# caller says begins with a blank, so that a name is the same tokens at the beginning as elsewhere.
 _TEMPLATE = "".join(
     line.strip()
     for line in r"""
@@ -15,7 +16,8 @@ _TEMPLATE = "".join(
     {%- if m['role'] == 'tool' -%}
     {{- '<|im_start|>user\n<tool_response>' + m['content'] + '</tool_response><|im_end|>\n' -}}
     {%- else -%}
-    {{- '<|im_start|>' + m['role'] + '\n' + (m['content'] or '') -}}
+    {{- '<|im_start|>' + m['role'] + '\n' + (' ' if m['role'] == 'user' else '') -}}
+    {{- m['content'] or '' -}}
     {%- if tools and m['role'] == 'system' and loop.first -%}
     {{- '\ntools: ' -}}
     {%- for t in tools -%}
