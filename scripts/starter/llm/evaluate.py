@@ -26,6 +26,8 @@ _ARGUMENTS = {
     "transfer_call": {"target"},
     "end_call": set(),
 }
+# Replies whose facts the caller has said, in this turn or an earlier one.
+_CARRIED = {"confirm", "move_confirm", "cancel_confirm", "msg_phone", "day_closed_book"}
 _SAME_KIND = {"hours2": "hours", "has": "price", "day_closed_book": "day_closed"}
 LONGEST = 120  # tokens of a reply
 
@@ -192,9 +194,9 @@ def _judge(tally: Tally, note: corpus.TurnNote, reply: Reply, wanted: Reply) -> 
     tally.add(f"kind, {lang}", right)
     if len(reply.spoken) > 3:
         tally.add(f"language, {lang}", script_of(reply.spoken) == lang)
-    if note.facts:
+    if note.facts and note.key != "again":
         found = all(_flat(fact) in _flat(reply.spoken) for fact in note.facts)
-        tally.add(f"facts, {lang}", found)
+        tally.add(f"{'slots' if note.key in _CARRIED else 'facts'}, {lang}", found)
     if wanted.call:
         named = reply.call is not None and reply.call["name"] == wanted.call["name"]
         tally.add(f"tool, {lang}", named)
