@@ -15,8 +15,9 @@ from scripts.starter.corpus.noise import Confusions
 
 from .tokenizer import END, END_OF_TEXT, START
 
-# Which fact a reply copies is decided on the first token of the copy: it weighs more.
-_FIRST, _REST = 4.0, 1.3
+# Which fact a reply copies is decided on the first token of the copy, and what kind of reply it is
+# on the first three tokens of all: they weigh more.
+_FIRST, _REST, _KIND = 4.0, 1.3, 3.0
 _DEMO_SHARE = 0.5
 _LONGEST, _LONGEST_AFTER_PROFILE = 900, 500
 
@@ -52,6 +53,7 @@ def encode_call(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
 
 def _weights(message: Message, offsets: list[tuple[int, int]]) -> list[float]:
     weights, text = [1.0] * len(offsets), message.content.lower()
+    weights[:3] = [_KIND] * len(weights[:3])
     for part in message.copied:
         start = text.find(part.lower())
         while start >= 0:
