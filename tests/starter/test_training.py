@@ -1,0 +1,121 @@
+"""The trainings' moving parts. They need the extra ``starter``, which the gateway does without."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.starter import corpus
+from scripts.starter.clock import Budget, cosine, flat_then_linear
+
+torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
+tokenizers = pytest.importorskip("tokenizers")
+
+from scripts.starter.llm.batches import encode_call, packed, recall_batch  # noqa: E402
+from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
+from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
+from scripts.starter.muon import orthogonalise  # noqa: E402
+from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
+
+CHAT = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    restore_tokenizer(CHAT, path)
+    return tokenizers.Tokenizer.from_file(str(path))
+
+
+def _right_copies(model: Llama) -> float:
+    batch = recall_batch(random.Random(3), model.shape.vocab, rows=4)
+    with torch.no_grad():
+        best = model.logits(model.hidden(batch.ids[:, :-1])).argmax(-1)
+    counted = batch.weights[:, 1:] > 0
+    return float((best == batch.ids[:, 1:])[counted].float().mean())
+
+
+def test_planted_heads_copy_nonsense_before_any_training() -> None:
+    torch.manual_seed(1)
+    untrained = Llama(Shape())
+    assert _right_copies(untrained) < 0.05
+    plant_copying(untrained, seed=5)
+    assert _right_copies(untrained) > 0.9
+
+
+def test_the_shipped_chat_model_still_copies_nonsense_when_restored_from_its_file() -> None:
+    model = Llama(Shape())
+    model.load_state_dict(restore(CHAT))
+    assert _right_copies(model) > 0.9
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_a_name_at_the_start_of_a_sentence_is_the_same_tokens_as_in_the_reply(
+    lang: str, tokenizer: Any
+) -> None:
+    name = {"en": "Helen Brinford", "ar": "سارة البكري", "ru": "Денис Титов"}[lang]
+    messages = [corpus.Message("user", f"{name}."), corpus.Message("assistant", f"Yes, {name}.")]
+    ids, weights = encode_call(tokenizer, messages)
+    wanted = tokenizer.encode(f" {name}", add_special_tokens=False).ids
+    found = [at for at in range(len(ids)) if ids[at : at + len(wanted)] == wanted]
+    assert len(found) == 2
+    assert sum(weights[: ids.index(1, 1)]) == 0, "what the caller says carries no loss"
+
+
+def test_calls_are_packed_without_losing_one() -> None:
+    rng = random.Random(1)
+    calls = [([7] * rng.randint(1, 300), [1.0]) for _ in range(100)]
+    groups = packed(calls, 600)
+    assert sorted(map(id, sum(groups, []))) == sorted(map(id, calls))
+    assert all(len(group) == 1 or len(group) * len(group[-1][0]) <= 600 for group in groups)
+
+
+def test_muon_steps_along_a_nearly_orthogonal_matrix() -> None:
+    torch.manual_seed(2)
+    for shape in ((40, 40), (20, 60), (60, 20)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(*shape)))
+        assert 0.5 < float(values.min()) and float(values.max()) < 1.5
+
+
+def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:
+    maker = Maker.__new__(Maker)
+    maker.rng, maker.options = np.random.default_rng(1), Options(swap=0.1)
+    tokens = [1, 2, 3, 4, *range(100, 140)]
+    positions = np.full(len(tokens), -1, np.float32)
+    positions[3 : 3 + 41] = 1.0
+    item = Item(np.zeros((80, 4), np.float16), tokens, tokens, [], np.zeros(2, int), positions)
+    changed = np.mean([maker._swapped(item, np.array([7])) == 7 for _ in range(400)], axis=0)
+    assert not changed[:4].any()
+    assert 0.07 < changed[4:].mean() < 0.13
+    silent = Item(item.mel, tokens[:4], tokens[:4], [], item.phonemes, positions[:4] * 0 - 1)
+    assert list(maker._swapped(silent, np.array([7]))) == tokens[:4]
+
+
+def test_a_budget_counts_a_pause_as_one_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("scripts.starter.clock.time.monotonic", lambda: now[0])
+    budget = Budget(1.0, used=30.0)
+    now[0] += 6
+    assert budget.tick() == pytest.approx(36 / 60)
+    now[0] += 3600
+    assert budget.tick() == pytest.approx(56 / 60)
+    now[0] += 10
+    assert budget.tick() == 1.0
+
+
+def test_learning_rates_warm_up_and_fall_to_two_percent() -> None:
+    for schedule in (cosine, flat_then_linear):
+        assert schedule(0.0, 0, 100) == pytest.approx(0.01)
+        assert schedule(0.0, 500, 100) == pytest.approx(1.0)
+        assert schedule(1.0, 500, 100) == pytest.approx(0.02)
+    assert flat_then_linear(0.39, 500, 100) == 1.0
+
+
+def test_the_restored_tokenizer_never_merges_digits(tokenizer: Any) -> None:
+    assert len(tokenizer.encode("5550123", add_special_tokens=False).ids) == 7
+    assert json.loads(tokenizer.to_str())["model"]["type"] == "BPE"
