@@ -17,7 +17,7 @@ from typing import Literal
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError, ModelError
 from gateway.machine import available_memory, cpu_features, physical_cores
-from gateway.models.check import check_locked
+from gateway.models.check import check_locked, configured_models
 from gateway.servers.websocket import listen_problem
 from gateway.settings import Settings
 
@@ -52,7 +52,13 @@ Check = Callable[[Settings], Finding]
 def run_checks(settings: Settings) -> Iterator[Finding]:
     """Every check in order, quick ones first; yields each result as soon as it is known."""
     for check in CHECKS:
-        yield check(settings)
+        try:
+            finding = check(settings)
+        except Exception as error:  # boundary: the other checks still tell something
+            name = check.__name__.removeprefix("check_").replace("_", " ")
+            detail = f"{type(error).__name__}: {error}"
+            finding = Finding(name, "fail", detail, "check the settings and what they name")
+        yield finding
 
 
 def check_python(settings: Settings) -> Finding:
@@ -141,7 +147,7 @@ def check_memory(settings: Settings) -> Finding:
 def check_disk(settings: Settings) -> Finding:
     """There is room beside the models."""
     place = settings.models.root
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < LOW_DISK:
@@ -242,11 +248,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _model_files(settings: Settings) -> set[Path]:
-    return {settings.stt_path / "model.bin", settings.llm_path, *settings.voice_paths.values()}
+    models = configured_models(settings)
+    return {model.path / "model.bin" if model.kind == "stt" else model.path for model in models}
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    # A file that is missing or cannot be read is for the check of its model.
+    return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def _gib(size: int) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigError
 from gateway.machine import physical_cores
-from gateway.model_paths import STARTER, ModelPaths
+from gateway.model_paths import STARTER, ModelPaths, expanded, path_meant
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +137,16 @@ class Settings(BaseSettings):
         return self.models.llm(self.llm_model)
 
     @property
+    def chosen_voices(self) -> dict[str, str]:
+        """What TTS_VOICE gives each language, served or not: a name or a path."""
+        pairs = _voice_pairs(self.tts_voice)
+        return dict.fromkeys(SUPPORTED_LANGUAGES, self.tts_voice) if pairs is None else dict(pairs)
+
+    @property
     def voice_names(self) -> dict[str, str]:
         """What TTS_VOICE gives each served language: a name or a path."""
-        return _voices(self.tts_voice, self.languages)
+        chosen = self.chosen_voices
+        return {language: chosen[language] for language in self.languages}
 
     @property
     def voice_paths(self) -> dict[str, Path]:
@@ -149,6 +158,20 @@ class Settings(BaseSettings):
     def compute_type(self) -> str:
         """STT_COMPUTE_TYPE in the engine's words, where the default is called "auto"."""
         return "auto" if self.stt_compute_type == "default" else self.stt_compute_type
+
+    @field_validator("stt_model", "llm_model", "tts_voice", mode="before")
+    @classmethod
+    def _without_spaces(cls, value: object) -> object:
+        return value.strip() or STARTER if isinstance(value, str) else value
+
+    @field_validator("models_dir")
+    @classmethod
+    def _known_home(cls, value: Path) -> Path:
+        try:
+            ModelPaths(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -190,15 +213,23 @@ class Settings(BaseSettings):
     @field_validator("tts_voice")
     @classmethod
     def _voice_per_language(cls, value: str, info: ValidationInfo) -> str:
-        _voices(value, _split(info.data.get("gateway_languages", "")))
+        languages = _split(info.data.get("gateway_languages", ""))
+        problems = _voice_problems(value, languages)
+        if problems:
+            wanted = ",".join(f"{code}=…" for code in languages or SUPPORTED_LANGUAGES)
+            raise ValueError(
+                f"expected one voice, or one for each language: {wanted}; {', '.join(problems)}"
+            )
         return value
 
     @field_validator("business_profile")
     @classmethod
     def _existing_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.expanduser().is_file():
+        if value is None:
+            return None
+        if not os.path.isfile(expanded(value)):
             raise ValueError("expected the path of an existing TOML file, or nothing")
-        return value.expanduser() if value is not None else None
+        return expanded(value)
 
     @field_validator("turn_complete_ms")
     @classmethod
@@ -263,14 +294,24 @@ def _split(value: str) -> tuple[str, ...]:
     return tuple(code.strip().lower() for code in value.split(",") if code.strip())
 
 
-def _voices(value: str, languages: tuple[str, ...]) -> dict[str, str]:
-    """Voice name per language out of one name for all, or ``en=…,ar=…``."""
-    if "=" not in value:
-        return dict.fromkeys(languages, value.strip())
+def _voice_pairs(value: str) -> list[tuple[str, str]] | None:
+    """Codes and voices out of ``en=…,ar=…``; None for one voice of every language."""
+    before, equals, _ = value.partition("=")
+    # A path may hold a "=" too.
+    if not equals or path_meant(before) is not None:
+        return None
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    voices = {code.strip().lower(): name.strip() for code, _, name in pairs}
-    missing = [code for code in languages if not voices.get(code)]
-    if missing or not all(voices.values()):
-        wanted = ",".join(f"{code}=…" for code in languages)
-        raise ValueError(f"expected one voice, or one for each language: {wanted}")
-    return {code: voices[code] for code in languages}
+    return [(code.strip().lower(), name.strip()) for code, _, name in pairs]
+
+
+def _voice_problems(value: str, languages: Sequence[str]) -> list[str]:
+    pairs = _voice_pairs(value)
+    if pairs is None:
+        return []
+    codes = [code for code, _ in pairs]
+    return [
+        *(f"{code!r} is no language here" for code in codes if code not in SUPPORTED_LANGUAGES),
+        *(f"{code!r} is given twice" for code in dict.fromkeys(codes) if codes.count(code) > 1),
+        *(f"{code!r} is empty" for code, name in pairs if not name),
+        *(f"{code!r} is missing" for code in languages if code not in codes),
+    ]

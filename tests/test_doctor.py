@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway import doctor
 from gateway.doctor import CHECKS, Finding, run_checks
@@ -136,7 +138,8 @@ MODELS: list[tuple[Callable[[Settings], Finding], str]] = [
 def test_a_model_that_is_missing_fails(
     check: Callable[[Settings], Finding], variable: str, tmp_path: Path
 ) -> None:
-    finding = check(configured(models_dir=tmp_path))
+    missing = str(tmp_path / "missing")
+    finding = check(configured(stt_model=missing, llm_model=missing, tts_voice=missing))
     assert finding.status == "fail" and str(tmp_path) in finding.detail
     assert variable in finding.advice
 
@@ -153,6 +156,47 @@ def test_a_model_that_does_not_load_fails(
     assert (finding.status, finding.detail) == ("fail", str(error))
 
 
+def test_a_check_that_breaks_is_a_failure_and_the_others_still_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check_disk(settings: Settings) -> Finding:
+        raise PermissionError(13, "Permission denied", "/models")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_disk, doctor.check_python))
+    broken, python = run_checks(configured())
+    assert (broken.name, broken.status) == ("disk", "fail")
+    assert "Permission denied" in broken.detail and broken.advice
+    assert python.status == "ok"
+
+
+def test_models_that_cannot_be_read_are_left_to_their_own_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, *args: Any, **options: Any) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", denied)
+    settings = configured(models_dir=tmp_path, stt_model="x" * 300, llm_model="there")
+    assert doctor.check_memory(settings).name == "memory"
+    assert doctor.check_disk(settings).name == "disk"
+
+
+def test_a_chat_service_is_named_and_no_local_model_is_checked(tmp_path: Path) -> None:
+    settings = configured(
+        models_dir=tmp_path,
+        llm_mode="remote",
+        llm_model="missing",
+        openai_api_key=SecretStr("k"),
+        openai_base_url="https://user:secret@chat.example/v1",
+    )
+    finding = doctor.check_chat_model(settings)
+    assert (finding.status, finding.detail) == (
+        "ok",
+        "gpt-4.1-mini at chat.example; LLM_MODE=remote loads no model here",
+    )
+    assert doctor.check_chat_model(configured(llm_mode="remote")).status == "fail"
+
+
 @pytest.mark.parametrize(("check", "variable"), MODELS)
 def test_the_starter_models_load(check: Callable[[Settings], Finding], variable: str) -> None:
     settings = configured()
@@ -160,3 +204,4 @@ def test_the_starter_models_load(check: Callable[[Settings], Finding], variable:
         pytest.skip("this checkout has no starter models")
     finding = check(settings)
     assert finding.status == "ok", finding
+    assert finding.detail.count("loaded in") == (3 if variable == "TTS_VOICE" else 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import model_paths
 from gateway.errors import ConfigError
 from gateway.machine import physical_cores
 from gateway.settings import Settings, load_settings
@@ -140,14 +141,20 @@ def test_a_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> Non
         load_settings(env_file)
 
 
-def test_starter_stands_for_the_models_that_come_along(tmp_path: Path) -> None:
-    settings = Settings(_env_file=None, models_dir=tmp_path)  # type: ignore[call-arg]
-    starter = tmp_path / "starter"
-    assert settings.stt_path == starter / "stt"
-    assert settings.llm_path == starter / "llm" / "model.gguf"
-    assert settings.voice_paths == {
-        code: starter / "tts" / f"{code}.onnx" for code in ("en", "ar", "ru")
-    }
+def test_starter_stands_for_the_models_that_come_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_paths, "_PROJECT", tmp_path / "project")
+    settings = Settings(_env_file=None, models_dir=tmp_path / "other")  # type: ignore[call-arg]
+    ours, beside = tmp_path / "project/models/starter", tmp_path / "other/starter"
+    assert settings.stt_path == beside / "stt"
+    for starter in (ours, beside):
+        starter.mkdir(parents=True)
+        assert settings.stt_path == starter / "stt"
+        assert settings.llm_path == starter / "llm" / "model.gguf"
+        assert settings.voice_paths == {
+            code: starter / "tts" / f"{code}.onnx" for code in ("en", "ar", "ru")
+        }
 
 
 def test_the_models_of_the_project_are_found_from_any_directory(
@@ -168,10 +175,13 @@ def test_names_are_looked_up_and_paths_are_taken_as_they_are(
     monkeypatch.setenv("TTS_VOICE", "en=amy,ar=/voices/kareem.onnx,ru=starter")
     for name, path in {
         "qwen": nested,
+        "qwen.gguf": nested,
+        " qwen ": nested,
         "other": tmp_path / "llm" / "other.gguf",
         "other.gguf": tmp_path / "llm" / "other.gguf",
         "./mine.gguf": Path("mine.gguf"),
         "~/mine.gguf": Path.home() / "mine.gguf",
+        "~no-such-user/x": Path("~no-such-user/x"),
     }.items():
         monkeypatch.setenv("LLM_MODEL", name)
         assert load_settings(None).llm_path == path
@@ -180,7 +190,7 @@ def test_names_are_looked_up_and_paths_are_taken_as_they_are(
     assert settings.voice_paths == {
         "en": tmp_path / "tts" / "amy.onnx",
         "ar": Path("/voices/kareem.onnx"),
-        "ru": tmp_path / "starter" / "tts" / "ru.onnx",
+        "ru": settings.models.voice("starter", "ru"),
     }
 
 
@@ -189,10 +199,53 @@ def test_one_voice_serves_every_language_and_a_list_must_name_each(
 ) -> None:
     monkeypatch.setenv("TTS_VOICE", "/v/one.onnx")
     assert set(load_settings(None).voice_paths.values()) == {Path("/v/one.onnx")}
-    monkeypatch.setenv("TTS_VOICE", "en=a,ar=")
-    assert problems() == [
-        "TTS_VOICE='en=a,ar=': expected one voice, or one for each language: en=…,ar=…,ru=…"
-    ]
+    monkeypatch.setenv("TTS_VOICE", "/v/a=b/one.onnx")
+    assert set(load_settings(None).voice_paths.values()) == {Path("/v/a=b/one.onnx")}
+    monkeypatch.setenv("TTS_VOICE", " ")
+    assert load_settings(None).tts_voice == "starter"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("en=a,ar=", "'ar' is empty, 'ru' is missing"),
+        ("en=a", "'ar' is missing, 'ru' is missing"),
+        ("en=a,ar=b,ur=c", "'ur' is no language here, 'ru' is missing"),
+        ("en=a,ar=b,ru=c,xx=d", "'xx' is no language here"),
+        ("en=a,ar=b,ru=c,ru=d", "'ru' is given twice"),
+        ("en=a,/v/one.onnx", "'/v/one.onnx' is no language here"),
+    ],
+)
+def test_what_is_wrong_with_the_voices_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str, problem: str
+) -> None:
+    monkeypatch.setenv("TTS_VOICE", value)
+    [line] = problems()
+    assert line.startswith(
+        f"TTS_VOICE={value!r}: expected one voice, or one for each language: en=…,ar=…,ru=…; "
+    )
+    assert problem in line
+
+
+def test_voices_of_languages_that_are_not_served_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LANGUAGES", "en")
+    monkeypatch.setenv("TTS_VOICE", "en=a,ru=b")
+    settings = load_settings(None)
+    assert settings.voice_names == {"en": "a"}
+    assert settings.chosen_voices == {"en": "a", "ru": "b"}
+
+
+def test_the_home_of_an_unknown_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS_DIR", "~no-such-user/models")
+    monkeypatch.setenv("BUSINESS_PROFILE", "~no-such-user/profile.toml")
+    models, profile = problems()
+    assert models.startswith("MODELS_DIR=") and "no such user" in models
+    assert profile.startswith("BUSINESS_PROFILE=") and "existing TOML file" in profile
+
+
+def test_a_profile_with_a_name_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUSINESS_PROFILE", "x" * 300)
+    assert "existing TOML file" in problems()[0]
 
 
 def test_the_default_compute_type_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

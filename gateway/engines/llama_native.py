@@ -19,6 +19,7 @@ import llama_cpp
 from gateway.engines.llama_kv import CopyPrefix, KvOperation
 from gateway.engines.llama_settings import LlamaSettings
 from gateway.engines.llama_steps import Row
+from gateway.engines.model_errors import model_errors
 from gateway.errors import ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
@@ -222,10 +223,11 @@ def _last_error() -> str:
 
 def _load_model(settings: LlamaSettings) -> Any:
     path = settings.model
-    if not path.is_file():
-        raise ModelError(f"chat model {path} not found; download one or correct the path")
-    with path.open("rb") as file:
-        magic = file.read(4)
+    with model_errors(f"chat model {path}", "a GGUF file"):
+        if not path.is_file():
+            raise ModelError(f"chat model {path} not found; download one or correct the path")
+        with path.open("rb") as file:
+            magic = file.read(4)
     if magic != b"GGUF":
         raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
     params = llama_cpp.llama_model_default_params()

@@ -167,7 +167,8 @@ class PromptBuilder:
         if prefix is None:
             system = ChatMessage("system", system_prompt)
             a = self._tokens([system, ChatMessage("user", "0")])
-            b = self._tokens([system, ChatMessage("user", "1")])
+            # A word: a template may put a blank in front, which a digit leaves a token of its own.
+            b = self._tokens([system, ChatMessage("user", "a")])
             prefix = tuple(a[: common_prefix(a, b)])
             while len(self._prefixes) >= 64:
                 del self._prefixes[next(iter(self._prefixes))]

@@ -20,6 +20,7 @@ from piper.tashkeel import TASHKEEL_DIR, TashkeelDiacritizer, TashkeelError
 from gateway.audio.pcm import SAMPLE_RATE, Samples
 from gateway.audio.resample import resample
 from gateway.engines.base import Speech
+from gateway.engines.model_errors import model_errors
 from gateway.engines.piper_durations import declare_durations
 from gateway.engines.piper_matching import Spoken
 from gateway.engines.piper_shape import (
@@ -158,20 +159,16 @@ def load_voice(language: str, settings: VoiceSettings, level_dbfs: float) -> Voi
         ModelError: the files cannot serve; one line that says what to do.
     """
     path = settings.path
-    config = _read_config(path)
-    _check_language(language, path, config)
-    _check_speaker(path, config, settings.speaker_id)
-    try:
+    with model_errors(f"voice {path}", "a Piper voice"):
+        config = _read_config(path)
+        _check_language(language, path, config)
+        _check_speaker(path, config, settings.speaker_id)
         model = declare_durations(path.read_bytes())
         piper = PiperVoice(session=_session(model or str(path)), config=config)
         if config.espeak_voice == "ar":
             piper.tashkeel_diacritizier = _diacritizer()
         voice = Voice(language, piper, settings)
         voice.level(level_dbfs)
-    except (*ONNX_ERRORS, SynthesisError) as error:
-        raise ModelError(
-            f"voice {path} is damaged or not a Piper voice ({error}); download it again"
-        ) from error
     logger.info("voice %s speaks %r", path, language)
     return voice
 
@@ -207,11 +204,19 @@ def _read_config(path: Path) -> PiperConfig:
             )
     try:
         content: dict[str, Any] = json.loads(config_path.read_bytes())
-        return PiperConfig.from_dict(content)
+        config = PiperConfig.from_dict(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{config_path} is not a Piper voice configuration ({error!r}); download it again"
         ) from error
+    rate = config.sample_rate
+    # Resampling from a rate out of this world takes all the memory.
+    if not isinstance(rate, int) or not 8_000 <= rate <= 48_000:
+        raise ModelError(
+            f"{config_path} gives the sample rate {rate!r}, expected 8000 to 48000; "
+            "download it again"
+        )
+    return config
 
 
 def _check_language(language: str, path: Path, config: PiperConfig) -> None:

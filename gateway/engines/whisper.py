@@ -17,6 +17,7 @@ from gateway.audio.pcm import SAMPLE_RATE, seconds
 from gateway.engines.base import EngineLoad, Priority, TranscribeRequest, Transcript
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.microbatch import BatchPolicy, DroppedError, MicroBatcher
+from gateway.engines.model_errors import model_errors
 from gateway.engines.whisper_guards import MIN_AVG_LOGPROB, Verdict, is_silent, judge
 from gateway.engines.whisper_load import Device, open_whisper
 from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
@@ -175,18 +176,19 @@ def load_model(settings: WhisperSettings) -> RecognitionModel:
     Raises:
         ModelError: the model cannot be used; one line that says what to do.
     """
-    whisper = open_whisper(
-        settings.model_path,
-        settings.languages,
-        settings.device,
-        settings.compute_type,
-        settings.threads,
-        settings.workers,
-    )
-    model = RecognitionModel(whisper, settings.languages, settings.hotwords, settings.beam_size)
-    noise = np.random.default_rng(0).normal(0.0, 300.0, SAMPLE_RATE).astype(np.int16)
-    for window in (SHORT_WINDOWS[0], FULL_WINDOW):
-        model.recognise([Clip(noise, None)], window)
+    with model_errors(f"speech model {settings.model_path}", "a CTranslate2 Whisper model"):
+        whisper = open_whisper(
+            settings.model_path,
+            settings.languages,
+            settings.device,
+            settings.compute_type,
+            settings.threads,
+            settings.workers,
+        )
+        model = RecognitionModel(whisper, settings.languages, settings.hotwords, settings.beam_size)
+        noise = np.random.default_rng(0).normal(0.0, 300.0, SAMPLE_RATE).astype(np.int16)
+        for window in (SHORT_WINDOWS[0], FULL_WINDOW):
+            model.recognise([Clip(noise, None)], window)
     return model
 
 

@@ -43,6 +43,7 @@ def open_whisper(
 
     Raises:
         ModelError: the directory cannot serve; one line that says what to do.
+        Exception: anything the libraries raise on damaged files, for `model_errors`.
     """
     _check_files(path)
     config = _read_json(path / "config.json")
@@ -53,24 +54,18 @@ def open_whisper(
         except (RuntimeError, ValueError) as error:
             logger.warning("speech recognition falls back to the CPU: %s", error)
             compute_type = "auto"
-    try:
-        return _open(path, "cpu", compute_type, threads, workers)
-    except ValueError as error:
-        known = ", ".join(sorted(ctranslate2.get_supported_compute_types("cpu")))
+    if compute_type == "auto":
+        compute_type = "int8"
+    known = sorted(ctranslate2.get_supported_compute_types("cpu"))
+    if compute_type not in known:
         raise ModelError(
-            f"speech model {path} cannot run with compute type {compute_type!r} on this CPU "
-            f"({error}); choose one of: {known}"
-        ) from error
-    except RuntimeError as error:
-        raise ModelError(
-            f"speech model {path} is damaged or not a CTranslate2 Whisper model ({error}); "
-            "download it again"
-        ) from error
+            f"speech model {path} cannot run with compute type {compute_type!r} on this CPU; "
+            f"choose one of: {', '.join(known)}"
+        )
+    return _open(path, "cpu", compute_type, threads, workers)
 
 
 def _open(path: Path, device: str, compute_type: str, threads: int, workers: int) -> WhisperModel:
-    if compute_type == "auto":
-        compute_type = "int8" if device == "cpu" else "auto"
     whisper = WhisperModel(
         str(path),
         device=device,
@@ -121,7 +116,8 @@ def _check_files(path: Path) -> None:
                 f"speech model {path}/model.bin is a Git LFS pointer; run git lfs pull"
             )
     tokenizer = _read_json(path / "tokenizer.json")
-    if "vocab" not in tokenizer.get("model", {}) or "added_tokens" not in tokenizer:
+    model = tokenizer.get("model")
+    if not isinstance(model, dict) or "vocab" not in model or "added_tokens" not in tokenizer:
         raise ModelError(
             f"speech model {path}/tokenizer.json is not a Hugging Face tokenizer; download it again"
         )
@@ -133,7 +129,9 @@ def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str
         token["id"]: token["content"].strip("<|>")
         for token in _read_json(path / "tokenizer.json")["added_tokens"]
     }
-    listed = config.get("lang_ids", tokens)
+    listed = config.get("lang_ids")
+    if listed is None:
+        listed = tokens
     known = {tokens[number] for number in listed if number in tokens} or {"en"}
     missing = [language for language in languages if language not in known]
     if missing or not languages:

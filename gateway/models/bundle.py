@@ -11,30 +11,47 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Self
 
 import msgspec
 
 from gateway.errors import ModelError
-from gateway.models.catalogue import Name
+from gateway.models.catalogue import ModelSettings, Name
 from gateway.models.disk import disk_error, megabytes, require_space
-from gateway.models.lockfile import LockedFile, LockedModel
-from gateway.models.store import ModelStore, locked_models, model_problems
+from gateway.models.lockfile import Lock, LockedFile, LockedModel
+from gateway.models.store import ModelStore, locked_models, model_problems, without_record
 
 Report = Callable[[str], None]
 
 _MANIFEST = "bundle.json"
 _MANIFEST_LIMIT = 1_000_000
+_EXTENSIONS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_EXTENSION_LIMIT = 64 * 1024
 _BLOCK = 1 << 20
+
+# What reading a damaged tar raises.
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError, RecursionError)
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What bundle.json says."""
+    """What bundle.json says.
+
+    Attributes:
+        settings: those that a profile wants beside its models.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1, le=1)]
     models: Annotated[dict[Name, LockedModel], msgspec.Meta(min_length=1)]
+    settings: ModelSettings = {}
 
     @property
     def members(self) -> dict[str, tuple[str, str, LockedFile]]:
@@ -46,25 +63,74 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
 
 
-def pack(store: ModelStore, names: Sequence[str], target: Path, report: Report) -> None:
+class _Header(tarfile.TarInfo):
+    """A member's header; tarfile reads the extensions of one whole, into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENSIONS and header.size > _EXTENSION_LIMIT:
+            raise tarfile.ReadError(f"an extended header of {header.size} bytes")
+        return header
+
+
+def require_target(target: Path) -> None:
+    """Check that a bundle can be written to a path, before much time is spent on it.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    try:
+        if not target.name or target.is_dir():
+            raise ModelError(f"--bundle {target} is a folder; name a file in it: FILE.tar")
+        if not target.parent.is_dir():
+            raise ModelError(
+                f"--bundle {target}: there is no folder {target.parent}; make it first"
+            )
+    except OSError as error:
+        raise disk_error(error, target) from error
+    if not os.access(target.parent, os.W_OK):
+        raise ModelError(
+            f"--bundle {target}: {target.parent} cannot be written; choose another folder"
+        )
+
+
+def pack(
+    store: ModelStore,
+    names: Sequence[str],
+    target: Path,
+    report: Report,
+    settings: Mapping[str, str] | None = None,
+) -> None:
     """Pack downloaded models, or all of them when no name is given, after verifying them.
+
+    Args:
+        settings: those that the models want beside.
 
     Raises:
         ModelError: a model is not there or not whole, or the file cannot be written.
     """
-    models = locked_models(store.read(), names)
+    require_target(target)
+    models = locked_models(store, names)
     if not models:
-        raise ModelError("nothing is downloaded yet; name a profile or models to download first")
+        stray = store.unrecorded()
+        raise ModelError(
+            without_record(stray)
+            if stray
+            else "nothing is downloaded yet; name a profile or models to download first"
+        )
     for name, locked in models.items():
         problems = model_problems(store, name, locked, full=True)
         if problems:
             raise ModelError(f"{problems[0]}; run: voice-gateway models download {name}")
-    beside = target.with_name(f".{target.name}.part")
+    # Not what another process packs to the same target.
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         require_space(target.absolute().parent, sum(locked.size for locked in models.values()))
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
-            manifest = msgspec.json.format(msgspec.json.encode(Manifest(1, models)), indent=2)
-            _add(tar, _MANIFEST, len(manifest), io.BytesIO(manifest))
+            manifest = Manifest(1, models, dict(settings or {}))
+            head = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+            _add(tar, _MANIFEST, len(head), io.BytesIO(head))
             for name, locked in models.items():
                 report(f"packing {name} ({megabytes(locked.size)})")
                 for file_name, file in locked.files.items():
@@ -75,28 +141,30 @@ def pack(store: ModelStore, names: Sequence[str], target: Path, report: Report) 
     except OSError as error:
         raise disk_error(error, target) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
-def install(store: ModelStore, bundle: Path, report: Report) -> list[str]:
-    """Install all models of a bundle, or none; returns their names.
+def install(store: ModelStore, bundle: Path, report: Report) -> Manifest:
+    """Install all models of a bundle, or none; returns what it says of them.
 
     Raises:
         ModelError: the bundle is damaged, or not one we would make; nothing was installed.
     """
     try:
-        with bundle.open("rb") as file, store.exclusive():
+        file = bundle.open("rb")
+    except OSError as error:
+        raise ModelError(f"the bundle {bundle} cannot be read ({error.strerror})") from error
+    try:
+        with file, store.exclusive():
             lock = store.read()
-            try:
-                with tarfile.open(fileobj=file, mode="r|") as tar:
-                    installed = _Installation(store, bundle, report).run(tar)
-            except (tarfile.TarError, EOFError) as error:
-                raise ModelError(
-                    f"{bundle} is damaged or incomplete ({error}); copy it again"
-                ) from error
-            lock.models |= installed
-            store.write(lock)
-            return list(installed)
+            with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as tar:
+                return _Installation(store, bundle, report).run(tar, lock)
+    except _DAMAGE as error:
+        raise ModelError(
+            f"{bundle} is damaged or incomplete, or is no plain tar ({error}); copy it again, "
+            "uncompressed"
+        ) from error
     except OSError as error:
         raise disk_error(error, store.root) from error
 
@@ -105,22 +173,29 @@ class _Installation:
     def __init__(self, store: ModelStore, bundle: Path, report: Report) -> None:
         self._store, self._bundle, self._report = store, bundle, report
 
-    def run(self, tar: tarfile.TarFile) -> dict[str, LockedModel]:
-        """Unpack, verify and place all models; what is to be recorded of each."""
+    def run(self, tar: tarfile.TarFile, lock: Lock) -> Manifest:
+        """Unpack, verify, place and record all models."""
         manifest = self._read_manifest(tar)
         require_space(self._store.root, sum(model.size for model in manifest.models.values()))
+
+        def record() -> None:
+            for name, model in manifest.models.items():
+                lock.models[name] = self._as_placed(name, model)
+            self._store.write(lock)
+
         try:
             self._unpack(tar, manifest)
             self._store.place(
                 [
                     (self._folder(name), self._store.folder(model.kind, name))
                     for name, model in manifest.models.items()
-                ]
+                ],
+                record,
             )
         finally:
             for name in manifest.models:
                 self._store.discard(f"bundle-{name}")
-        return {name: self._as_placed(name, model) for name, model in manifest.models.items()}
+        return manifest
 
     def _as_placed(self, name: str, model: LockedModel) -> LockedModel:
         folder = self._store.folder(model.kind, name)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.errors import ModelError
+from gateway.models.disk import disk_error
 
 Kind = Literal["stt", "llm", "tts"]
 
@@ -23,7 +24,16 @@ KIND_TITLES: Mapping[Kind, str] = {
 }
 
 # \Z, not $: a name that ends in a line break is none. No leading dot, so never ".." or hidden.
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*\Z", max_length=100)]
+# Not "starter": in the settings that means the models that come with the gateway.
+Name = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(?!starter\Z)[A-Za-z0-9_][A-Za-z0-9._-]*\Z", max_length=100),
+]
+# Those of models only, and one line each: a bundle of strangers brings them too.
+ModelSettings = dict[
+    Annotated[str, msgspec.Meta(pattern=r"^(STT|LLM|TTS)_[A-Z_]+\Z")],
+    Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\Z")],
+]
 _Folder = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/(?=.)|\Z))*\Z")]
 _Repo = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
 
@@ -66,7 +76,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     models: tuple[str, ...]
-    settings: dict[str, str] = {}
+    settings: ModelSettings = {}
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,8 +125,11 @@ def load_catalogue(models_dir: Path) -> Catalogue:
     """
     built_in = _read(_BUILT_IN)
     added_file = models_dir / "catalogue.toml"
-    if not added_file.is_file():
-        return built_in
+    try:
+        if not added_file.is_file():
+            return built_in
+    except OSError as error:
+        raise disk_error(error, added_file) from error
     added = _read(added_file)
     return Catalogue(built_in.profiles | added.profiles, built_in.models | added.models)
 
@@ -133,5 +146,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def _read(path: Path) -> Catalogue:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Catalogue)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise disk_error(error, path) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is not a model catalogue: {error}") from error

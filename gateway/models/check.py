@@ -6,6 +6,8 @@ The engines check what is inside the files while they load; this comes before, a
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +43,12 @@ class ConfiguredModel:
 
 
 def configured_models(settings: Settings) -> list[ConfiguredModel]:
-    """Every model that the settings name; a voice once for each of its languages."""
+    """Every model that the settings use; a voice once for each of its languages."""
     languages, voices = settings.languages, settings.voice_paths
+    chat = ConfiguredModel("llm", settings.llm_model, settings.llm_path, languages)
     return [
         ConfiguredModel("stt", settings.stt_model, settings.stt_path, languages),
-        ConfiguredModel("llm", settings.llm_model, settings.llm_path, languages),
+        *([chat] if settings.llm_mode != "remote" else []),
         *(
             ConfiguredModel("tts", name, voices[language], (language,))
             for language, name in settings.voice_names.items()
@@ -66,13 +69,25 @@ def require_models(settings: Settings, kind: Kind) -> None:
     for model in configured_models(settings):
         if model.kind != kind:
             continue
-        if path_meant(model.name) is None and model.name != STARTER and not model.path.exists():
+        try:
+            _require(settings, store, model)
+        except OSError as error:
+            raise ModelError(
+                f"{_VARIABLES[kind]}={model.name} cannot be read ({error.strerror}); correct the "
+                "name, or the permissions of its files and folders"
+            ) from error
+
+
+def _require(settings: Settings, store: ModelStore, model: ConfiguredModel) -> None:
+    if model.name != STARTER and not model.path.exists():
+        if path_meant(model.name) is None:
             raise _unknown(settings, model)
-        _require_form(model)
-        if model.name != STARTER:
-            _require_whole(store, model)
-        if kind == "tts":
-            _require_language(settings, model)
+        _require_no_repository(settings, model)
+    _require_form(model)
+    if model.name != STARTER:
+        _require_whole(store, model)
+    if model.kind == "tts":
+        _require_language(settings, model)
 
 
 def check_locked(settings: Settings) -> list[str]:
@@ -145,9 +160,11 @@ def _files(model: ConfiguredModel) -> Iterator[Path]:
 
 def _locked(store: ModelStore, model: ConfiguredModel) -> tuple[str, LockedModel] | None:
     """Name and record of a configured model that was downloaded, however it is named."""
-    folder = (model.path if model.kind == "stt" else model.path.parent).resolve()
+    # os.path follows links as far as they can be followed, and raises nothing.
+    folder = os.path.realpath(model.path if model.kind == "stt" else model.path.parent)
     for name, locked in store.read().models.items():
-        if locked.kind == model.kind and store.folder(model.kind, name).resolve() == folder:
+        placed = store.folder(locked.kind, name)
+        if locked.kind == model.kind and os.path.realpath(placed) == folder:
             return name, locked
     return None
 
@@ -171,11 +188,27 @@ def _unknown(settings: Settings, model: ConfiguredModel) -> ModelError:
         return ModelError(
             f"{variable}={name} is not downloaded; run: voice-gateway models download {name}"
         )
+    if Path(name).exists():
+        return ModelError(
+            f"{variable}={name} is looked up as a name in {root / kind}; "
+            f"for {name} in this folder write {variable}=./{name}"
+        )
     known = [*settings.models.installed(kind), *catalogue.of_kind(kind)]
     return ModelError(
         f"{variable}={name}: there is no such model in {root / kind}{did_you_mean(name, known)}; "
         "voice-gateway models list shows all"
     )
+
+
+def _require_no_repository(settings: Settings, model: ConfiguredModel) -> None:
+    """The name of a repository looks like a path."""
+    catalogue = load_catalogue(settings.models.root)
+    names = [name for name, known in catalogue.models.items() if known.repo == model.name]
+    if names:
+        raise ModelError(
+            f"{_VARIABLES[model.kind]}={model.name} is a repository; its name here is "
+            f"{' or '.join(names)}: voice-gateway models download gets it"
+        )
 
 
 def _require_form(model: ConfiguredModel) -> None:
@@ -204,7 +237,8 @@ def _require_form(model: ConfiguredModel) -> None:
 
 def _require_language(settings: Settings, model: ConfiguredModel) -> None:
     [language] = model.languages
-    found = _locked(ModelStore(settings.models.root), model)
+    starter = model.name == STARTER
+    found = None if starter else _locked(ModelStore(settings.models.root), model)
     spoken = list(found[1].languages) if found else [s for s in [_spoken(model.path)] if s]
     if not spoken or language in spoken:
         return
@@ -225,7 +259,7 @@ def _spoken(voice: Path) -> str | None:
     try:
         config = json.loads(voice.with_name(voice.name + ".json").read_bytes())
         language = config["language"]
-        return str(language.get("family") or language["code"].partition("_")[0]).lower()
+        return re.split("[-_]", language.get("family") or language["code"])[0].lower()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # What is wrong with the file is for the engine to say.
         return None

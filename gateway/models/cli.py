@@ -10,7 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.errors import ConfigError, ModelError
+
 if TYPE_CHECKING:
+    from gateway.models.hub import Hub
     from gateway.models.store import ModelStore
     from gateway.settings import Settings
 
@@ -49,14 +52,13 @@ def list_models() -> None:
     from rich.table import Table
 
     from gateway.models.catalogue import KIND_TITLES, load_catalogue
-    from gateway.models.check import configured_models
     from gateway.models.disk import megabytes
     from gateway.models.store import model_problems
 
-    settings, store = _settings_and_store()
+    _, store = _settings_and_store()
     catalogue, lock = load_catalogue(store.root), store.read()
     unfinished = store.unfinished()
-    used = {(model.kind, model.name) for model in configured_models(settings)}
+    used = _used()
     table = Table(title=f"models in {escape(str(store.root))}")
     table.add_column("name", no_wrap=True)
     for heading in ("kind", "size", "languages", "licence", "state"):
@@ -137,6 +139,7 @@ def verify(names: Names = None) -> None:
 
     Example: `voice-gateway models verify whisper-small`
     """
+    from gateway.models.store import without_record
     from gateway.models.verify import refresh_times
     from gateway.models.verify import verify as verify_models
 
@@ -155,11 +158,14 @@ def verify(names: Names = None) -> None:
 
     with console.status("reading the files"):
         whole = verify_models(store, names or [], report)
-    if not store.read().models:
+    recorded, stray = store.read().models, [] if names else store.unrecorded()
+    if stray:
+        _report(without_record(stray))
+    elif not recorded:
         _report(f"nothing is downloaded in {store.root}")
     if not whole:
         raise typer.Exit(EXIT_FAILURE)
-    if store.read().models and os.access(store.root, os.W_OK):
+    if recorded and os.access(store.root, os.W_OK):
         refresh_times(store)
 
 
@@ -171,11 +177,10 @@ def remove(
 
     Example: `voice-gateway models remove whisper-large-v3`
     """
-    from gateway.models.check import configured_models
     from gateway.models.verify import remove as remove_model
 
-    settings, store = _settings_and_store()
-    used = {model.name for model in configured_models(settings)}
+    _, store = _settings_and_store()
+    used = {name for _, name in _used()}
     for name in names:
         remove_model(store, name)
         note = "; the settings still name it" if name in used else ""
@@ -186,24 +191,36 @@ def _obtain(
     store: ModelStore, names: list[str], bundle: Path | None, from_bundle: Path | None
 ) -> tuple[list[str], dict[str, str]]:
     """Names of the models to use from now on, and the settings that go with them."""
-    from gateway.models.bundle import install, pack
+    from gateway.models.bundle import install, pack, require_target
     from gateway.models.catalogue import load_catalogue
     from gateway.models.download import download as download_models
 
     if from_bundle:
-        return install(store, from_bundle, _report), {}
+        installed = install(store, from_bundle, _report)
+        return list(installed.models), installed.settings
     catalogue = load_catalogue(store.root)
-    models = catalogue.choose(names)
-    if models:
-        # The gateway reports to nobody; huggingface_hub reads this when it is imported.
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-        from gateway.models.hub import Hub
-
-        download_models(store, Hub(), models, _report)
+    models, extra = catalogue.choose(names), catalogue.settings_of(names)
     if bundle:
-        pack(store, list(models), bundle, _report)
+        require_target(bundle)
+    if models:
+        download_models(store, _hub(), models, _report)
+    if bundle:
+        pack(store, list(models), bundle, _report, extra)
         _report(f"packed into {bundle}; on the other machine: --from-bundle {bundle.name}")
-    return list(models), catalogue.settings_of(names)
+    return list(models), extra
+
+
+def _hub() -> Hub:
+    # The gateway reports to nobody; huggingface_hub reads this when it is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        from gateway.models.hub import Hub
+    except ValueError as error:
+        raise ModelError(
+            "HF_ENDPOINT, or another HF_ variable of the environment, has a value that cannot be "
+            f"used ({error}); correct or unset it"
+        ) from error
+    return Hub()
 
 
 def _use(
@@ -212,7 +229,7 @@ def _use(
     from gateway.models.env import env_values, write_env
     from gateway.models.store import locked_models
 
-    values = env_values(settings, locked_models(store.read(), names), extra)
+    values = env_values(settings, locked_models(store, names), extra)
     if write:
         write_env(_ENV_FILE, values)
     _report("written to .env:" if write else "to use them, set in .env (or add --write-env):")
@@ -222,11 +239,23 @@ def _use(
 
 
 def _settings_and_store() -> tuple[Settings, ModelStore]:
+    from gateway.models.env import unchecked_settings
     from gateway.models.store import ModelStore
+
+    settings = unchecked_settings(_ENV_FILE)
+    return settings, ModelStore(settings.models.root)
+
+
+def _used() -> set[tuple[str, str]]:
+    """Kinds and names of the models that the settings name; none, and told, when they are wrong."""
+    from gateway.models.check import configured_models
     from gateway.settings import load_settings
 
-    settings = load_settings(_ENV_FILE)
-    return settings, ModelStore(settings.models.root)
+    try:
+        return {(model.kind, model.name) for model in configured_models(load_settings(_ENV_FILE))}
+    except ConfigError as error:
+        _report(f"which models are in use is not known: {error}")
+        return set()
 
 
 def _report(line: str) -> None:

@@ -12,7 +12,8 @@ RESERVE = 64 * 1_000_000
 """Bytes that stay free."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FOLDER = {errno.EEXIST, errno.ENOTDIR}
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -26,8 +27,9 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed and needed + RESERVE > free:
         raise ModelError(
-            f"{megabytes(needed)} are needed and {megabytes(free)} are free at {folder}; "
-            "free some, choose smaller models or another disk (MODELS_DIR)"
+            f"{megabytes(needed)} are needed, {megabytes(RESERVE)} must stay free, and "
+            f"{megabytes(free)} are free at {folder}; free some, choose smaller models or another "
+            "disk (MODELS_DIR)"
         )
 
 
@@ -40,13 +42,22 @@ def disk_error(error: OSError, place: Path) -> ModelError:
     where = error.filename or place
     if error.errno in _NO_SPACE:
         return ModelError(
-            f"the disk of {place} is full; free some or move MODELS_DIR, then run the same "
-            "command again: it goes on where it stopped"
+            f"the disk of {place} is full; free some or choose another, then run the same command "
+            "again"
         )
-    if error.errno in _NOT_WRITABLE:
+    if error.errno == errno.EFBIG:
         return ModelError(
-            f"{where} cannot be written ({error.strerror}); set MODELS_DIR to a folder that can, "
-            "or run as its owner"
+            f"a file is too large for the disk of {place}: FAT32 takes none over 4 GB; use a disk "
+            "with exFAT, NTFS or ext4, or name fewer or smaller models"
+        )
+    if error.errno in _NOT_ALLOWED:
+        return ModelError(
+            f"{where} cannot be read or written ({error.strerror}); run as its owner, or choose "
+            "another folder (for the models: MODELS_DIR)"
+        )
+    if error.errno in _NO_FOLDER:
+        return ModelError(
+            f"a file is where a folder is expected, at {where}; set MODELS_DIR to a folder"
         )
     return ModelError(f"{where}: {error.strerror or error}")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -31,6 +31,9 @@ from gateway.models.checksums import Checksum, checksum_of_etag
 
 # The HTTP library under huggingface_hub changes between its versions; this is its base error.
 _HttpError: type[BaseException] = HfHubHTTPError.__bases__[0]
+
+CHUNK = 64 * 1024
+"""Bytes that are written at a time; a cut loses less than this."""
 
 _GO_ON = "what was downloaded is kept: run the same command again to go on"
 
@@ -80,6 +83,7 @@ class Hub:
         Raises:
             ModelError: the hub cannot be reached, or has no such model; says what to do.
         """
+        _require_client()
         revision, files = entry.revision, []
         commit: str | None = None
         for file_name, path in zip(entry.files, entry.paths, strict=True):
@@ -111,6 +115,8 @@ class Hub:
         # The address on this hub, not the storage it forwards to: that one expires.
         # Identity, so that offsets count bytes of the file.
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        # The library's own are 10 MB, and it drops the one that a cut falls into.
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK
         with hub_errors(self.endpoint, file.name), part.open("r+b") as target:
             offset = target.seek(0, os.SEEK_END)
             if offset > file.size:
@@ -156,15 +162,34 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
         raise ModelError(f"{endpoint} answered {status} for {what}; {advice}; {_GO_ON}") from error
     except _HttpError as error:
         raise ModelError(
-            f"{endpoint} cannot be reached for {what} ({error or type(error).__name__}); check the "
-            f"network, HTTPS_PROXY and HF_ENDPOINT; {_GO_ON}. Without a network, install a bundle: "
-            "--from-bundle FILE.tar"
+            f"the connection to {endpoint} failed for {what} ({error or type(error).__name__}); "
+            f"check the network, HTTPS_PROXY and HF_ENDPOINT; {_GO_ON}. Without a network, install "
+            "a bundle: --from-bundle FILE.tar"
+        ) from error
+    except ValueError as error:
+        raise ModelError(
+            f"{endpoint} cannot be asked for {what} ({error}); check HF_ENDPOINT and HF_TOKEN"
         ) from error
     except OSError as error:
         if error.errno is not None:
             raise
         # http_get's own: fewer or more bytes came than were announced.
         raise ModelError(f"the transfer of {what} ended early; {_GO_ON}") from error
+
+
+def _require_client() -> None:
+    """Have the library make its HTTP client, which it does once, out of the environment.
+
+    Raises:
+        ModelError: a proxy or a file of certificates cannot be used.
+    """
+    try:
+        get_session()
+    except (ImportError, OSError, ValueError) as error:
+        raise ModelError(
+            f"the network settings of the environment cannot be used ({error}); check HTTPS_PROXY "
+            "and ALL_PROXY (http://…, not socks), and SSL_CERT_FILE"
+        ) from error
 
 
 def _not_found(endpoint: str, what: str) -> ModelError:

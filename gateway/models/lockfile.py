@@ -11,11 +11,13 @@ import msgspec
 from gateway.errors import ModelError
 from gateway.models.catalogue import Kind, Name
 from gateway.models.checksums import sha256_of
+from gateway.models.disk import disk_error
 
 VERSION = 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Size = Annotated[int, msgspec.Meta(ge=0)]
+# A bound, so that sums and the text of a size cannot overflow.
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 
 
 class LockedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +71,9 @@ def read_lock(path: Path) -> Lock:
         return msgspec.json.decode(path.read_bytes(), type=Lock)
     except (FileNotFoundError, NotADirectoryError):
         return Lock()
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise disk_error(error, path) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} is damaged ({error}); delete it and run voice-gateway models download for the "
             "models you use: files that are whole are not downloaded again"

@@ -7,14 +7,15 @@ is not whole yet; it is on the same disk, so that a model is placed by renaming 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from gateway.errors import ModelError
-from gateway.models.catalogue import Kind, did_you_mean
+from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean
+from gateway.models.disk import disk_error
 from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, write_lock
 
 
@@ -34,9 +35,24 @@ class ModelStore:
         return self.root / ".incoming" / name
 
     def unfinished(self) -> set[str]:
-        """Names of the models that are not complete yet."""
+        """Names of the models that are not complete yet.
+
+        Raises:
+            ModelError: the folder cannot be read.
+        """
         folder = self.root / ".incoming"
-        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        return {path.name for path in _entries(folder)}
+
+    def unrecorded(self) -> list[str]:
+        """Names of the models that lie there and are not in the lock file: it was deleted, or they
+        were put there by hand.
+
+        Raises:
+            ModelError: a folder cannot be read, or the lock file is damaged.
+        """
+        models = self.read().models
+        found = [path for kind in KIND_TITLES for path in _entries(self.root / kind)]
+        return [path.name for path in found if path.is_dir() and path.name not in models]
 
     def read(self) -> Lock:
         """What was placed.
@@ -75,8 +91,13 @@ class ModelStore:
         finally:
             lock.release()
 
-    def place(self, moves: Sequence[tuple[Path, Path]]) -> None:
+    def place(
+        self, moves: Sequence[tuple[Path, Path]], record: Callable[[], None] | None = None
+    ) -> None:
         """Rename folders to their final names, all or none; a folder in the way is replaced.
+
+        Args:
+            record: called when all are placed; they are taken back when it fails.
 
         Raises:
             OSError: nothing was changed.
@@ -86,16 +107,19 @@ class ModelStore:
             for source, target in moves:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 old = source.with_name(f"{source.name}.old") if target.exists() else None
+                # Before it begins: an interrupt may come between any two steps.
+                done.append((source, target, old))
                 if old is not None:
                     shutil.rmtree(old, ignore_errors=True)
                     target.rename(old)
-                done.append((source, target, old))
                 source.rename(target)
-        except OSError:
+            if record is not None:
+                record()
+        except BaseException:
             for source, target, old in reversed(done):
-                if target.exists():
+                if not source.exists():
                     target.rename(source)
-                if old is not None:
+                if old is not None and not target.exists():
                     old.rename(target)
             raise
 
@@ -106,19 +130,37 @@ class ModelStore:
             self.incoming(name).parent.rmdir()
 
 
-def locked_models(lock: Lock, names: Sequence[str]) -> dict[str, LockedModel]:
+def locked_models(store: ModelStore, names: Sequence[str]) -> dict[str, LockedModel]:
     """Named models out of what was placed; all of them when no name is given.
 
     Raises:
-        ModelError: one was not placed.
+        ModelError: one was not placed, or the lock file is damaged.
     """
+    models = store.read().models
     for name in names:
-        if name not in lock.models:
+        if name not in models:
+            if name in store.unrecorded():
+                raise ModelError(without_record([name]))
             raise ModelError(
-                f"{name!r} is not downloaded{did_you_mean(name, lock.models)}; "
+                f"{name!r} is not downloaded{did_you_mean(name, models)}; "
                 "voice-gateway models list shows what is"
             )
-    return {name: lock.models[name] for name in names or lock.models}
+    return {name: models[name] for name in names or models}
+
+
+def without_record(names: Sequence[str]) -> str:
+    """What to do about models that the lock file does not know."""
+    return (
+        f"not in lock.json, so not known to be whole: {', '.join(names)}; what was downloaded is "
+        f"recorded again, without a transfer, by: voice-gateway models download {names[0]}"
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise disk_error(error, folder) from error
 
 
 def model_problems(

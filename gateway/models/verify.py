@@ -24,7 +24,7 @@ def verify(
         ModelError: a name was not placed, or the lock file is damaged.
     """
     whole = True
-    for name, locked in locked_models(store.read(), names).items():
+    for name, locked in locked_models(store, names).items():
         problems = model_problems(store, name, locked, full=True)
         report(name, problems)
         whole = whole and not problems
@@ -80,7 +80,7 @@ def remove(store: ModelStore, name: str) -> None:
             if name not in lock.models and name in store.unfinished():
                 store.discard(name)
                 return
-            locked = locked_models(lock, [name])[name]
+            locked = locked_models(store, [name])[name]
             folder, incoming = store.folder(locked.kind, name), store.incoming(name)
             # Out of sight in one step, so that no half model is left under its name.
             if folder.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import llama_cpp
 import pytest
@@ -26,6 +27,15 @@ def test_other_file_format_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ModelError, match="is not a GGUF file"):
         LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_a_file_that_cannot_be_read_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, mode: str) -> IO[bytes]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\); correct"):
+        LlamaChat(SETTINGS)
 
 
 @pytest.mark.parametrize("size", [10, 200_000, 1_000_000])

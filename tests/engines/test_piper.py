@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -244,6 +245,50 @@ def test_a_damaged_voice_says_what_to_do(voice_copy: Path, content: bytes) -> No
 def test_a_wrong_configuration_says_what_to_do(voice_copy: Path, content: str) -> None:
     voice_copy.with_name("voice.onnx.json").write_text(content)
     assert "not a Piper voice configuration" in load_error("ru", VoiceSettings(voice_copy))
+
+
+def edit_config(voice: Path, changes: dict[str, Any]) -> None:
+    config = voice.with_name("voice.onnx.json")
+    config.write_text(json.dumps(json.loads(config.read_bytes()) | changes))
+
+
+@pytest.mark.parametrize("rate", [0, -1, "x", 1.5, 10**12])
+def test_a_sample_rate_that_cannot_be_says_what_to_do(voice_copy: Path, rate: object) -> None:
+    edit_config(voice_copy, {"audio": {"sample_rate": rate}})
+    message = load_error("ru", VoiceSettings(voice_copy))
+    assert f"sample rate {rate!r}" in message and "download it again" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"phoneme_type": "pinyin"}, "needs a package that is not installed"),
+        ({"espeak": {"voice": 5}}, "damaged or not a Piper voice"),
+        ({"inference": {"noise_scale": "x"}}, "does not work"),
+    ],
+)
+def test_a_configuration_that_piper_cannot_use_is_told_in_one_line(
+    voice_copy: Path, changes: dict[str, Any], words: str
+) -> None:
+    edit_config(voice_copy, changes)
+    assert words in load_error("ru", VoiceSettings(voice_copy))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied"), "cannot be read (Permission denied)"),
+        (MemoryError(), "does not fit into the free memory"),
+    ],
+)
+def test_a_voice_that_cannot_be_read_says_why(
+    voice_copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    assert words in load_error("ru", VoiceSettings(voice_copy))
 
 
 def test_a_voice_of_another_language_is_refused(voice_copy: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,11 @@ def broken_copy(tmp_path: Path, name: str, content: bytes | None) -> Path:
         ("config.json", b"{", "not valid JSON"),
         ("tokenizer.json", b"{}", "not a Hugging Face tokenizer"),
         ("preprocessor_config.json", b'{"feature_size": 128}', "80 mel bands"),
+        ("preprocessor_config.json", b'{"feature_size": "x"}', "damaged or not a CTranslate2"),
+        ("preprocessor_config.json", b"[]", "damaged or not a CTranslate2"),
+        ("vocabulary.json", b'["a", "b"]', "does not work .*multilingual.*; download it again"),
+        ("vocabulary.json", b"\xff", "damaged or not a CTranslate2"),
+        ("tokenizer.json", b'{"model": null, "added_tokens": []}', "not a Hugging Face tokenizer"),
     ],
 )
 def test_a_model_that_cannot_load_says_what_to_do(
@@ -46,6 +52,48 @@ def test_a_model_that_cannot_load_says_what_to_do(
     with pytest.raises(ModelError, match=message) as caught:
         asyncio.run(WhisperTranscriber.load(WhisperSettings(path, device="cpu", threads=1)))
     assert "\n" not in str(caught.value)
+
+
+def edited_copy(tmp_path: Path, name: str, changes: dict[str, Any]) -> Path:
+    """A copy of the starter model in which values of one JSON file are others."""
+    content = json.loads((SETTINGS.model_path / name).read_bytes())
+    return broken_copy(tmp_path, name, json.dumps(content | changes).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tokenizer.json", {"model": {"type": "Unheard", "vocab": {}}}),
+        ("tokenizer.json", {"added_tokens": [{"x": 1}]}),
+        ("config.json", {"lang_ids": 5}),
+    ],
+)
+def test_values_of_another_kind_are_told_in_one_line(
+    tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ModelError, match=r"damaged or not .*; download it again\Z"):
+        load_model(WhisperSettings(edited_copy(tmp_path, name, changes), device="cpu"))
+
+
+def test_a_conversion_need_not_list_its_languages(tmp_path: Path) -> None:
+    path = edited_copy(tmp_path, "config.json", {"lang_ids": None})
+    assert load_model(WhisperSettings(path, device="cpu", threads=1)).languages
+
+
+def test_an_unknown_kind_of_model_is_not_taken_for_a_compute_type(tmp_path: Path) -> None:
+    content = (SETTINGS.model_path / "model.bin").read_bytes()
+    path = broken_copy(tmp_path, "model.bin", content.replace(b"WhisperSpec", b"UnheardSpec", 1))
+    with pytest.raises(ModelError, match="Unknown model UnheardSpec.*; download it again"):
+        load_model(WhisperSettings(path, device="cpu"))
+
+
+def test_files_that_cannot_be_read_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\); correct"):
+        load_model(SETTINGS)
 
 
 def test_a_missing_directory_and_a_foreign_model_are_told_apart(tmp_path: Path) -> None:
@@ -64,7 +112,7 @@ def test_a_language_the_model_lacks_is_named() -> None:
 
 
 def test_an_unknown_compute_type_lists_the_possible_ones() -> None:
-    with pytest.raises(ModelError, match="int8"):
+    with pytest.raises(ModelError, match="compute type 'int3' on this CPU; choose one of: .*int8"):
         load_model(WhisperSettings(SETTINGS.model_path, device="cpu", compute_type="int3"))
 
 

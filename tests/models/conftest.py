@@ -11,6 +11,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, file_download
 
+from gateway.models import hub as hub_module
 from gateway.models.catalogue import Catalogue, CatalogueModel
 from gateway.models.lockfile import LockedModel, lock_file
 from gateway.models.store import ModelStore
@@ -51,17 +52,29 @@ def fill(store: ModelStore, catalogue: Catalogue, *names: str) -> None:
     store.write(lock)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def client_without_proxies() -> Iterator[None]:
-    """The library keeps one client, which takes the proxies from the environment when made."""
+def make_client() -> None:
+    """The library keeps one client, made from the variables of the environment; not from these."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE"):
             patch.delenv(name, raising=False)
             patch.delenv(name.lower(), raising=False)
         huggingface_hub.close_session()
         huggingface_hub.get_session()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def client_without_proxies() -> Iterator[None]:
+    make_client()
     yield
     huggingface_hub.close_session()
+
+
+@pytest.fixture
+def no_client() -> Iterator[None]:
+    """The test has the library make its client anew."""
+    huggingface_hub.close_session()
+    yield
+    make_client()
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +86,9 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    # Set by each transfer; here so that it is set back.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
+    monkeypatch.setattr(hub_module, "CHUNK", CHUNK)
     # The library waits a second before it tries again.
     monkeypatch.setattr(file_download, "time", types.SimpleNamespace(sleep=lambda seconds: None))
 

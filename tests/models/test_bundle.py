@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import tarfile
@@ -18,7 +21,7 @@ import pytest
 from gateway.errors import ModelError
 from gateway.models.bundle import install, pack
 from gateway.models.catalogue import Catalogue
-from gateway.models.store import ModelStore
+from gateway.models.store import ModelStore, model_problems
 from tests.models.conftest import FILES, fill
 
 Content = list[tuple[tarfile.TarInfo, bytes]]
@@ -76,7 +79,7 @@ def refused(bundle: Path, store: ModelStore) -> str:
 def test_a_bundle_brings_all_that_was_downloaded(
     bundle: Path, store: ModelStore, other: ModelStore
 ) -> None:
-    assert install(other, bundle, print) == ["hearing", "speaking"]
+    assert list(install(other, bundle, print).models) == ["hearing", "speaking"]
     for path in ("stt/hearing/model.bin", "stt/hearing/config.json", "tts/speaking/irina.onnx"):
         assert (other.root / path).read_bytes() == (store.root / path).read_bytes()
     here, there = store.read().models["hearing"], other.read().models["hearing"]
@@ -107,7 +110,7 @@ def test_a_bundle_can_hold_some_models_only(
     bundle: Path, store: ModelStore, other: ModelStore
 ) -> None:
     pack(store, ["speaking"], bundle, print)
-    assert install(other, bundle, print) == ["speaking"]
+    assert list(install(other, bundle, print).models) == ["speaking"]
 
 
 def test_a_damaged_model_is_not_packed(bundle: Path, store: ModelStore) -> None:
@@ -125,9 +128,66 @@ def test_nothing_to_pack_and_nowhere_to_pack_to(
         pack(other, [], tmp_path / "new.tar", print)
     with pytest.raises(ModelError, match="hearin"):
         pack(store, ["hearin"], tmp_path / "new.tar", print)
-    with pytest.raises(ModelError, match="No such file"):
-        pack(store, [], tmp_path / "no" / "folder" / "new.tar", print)
     assert not (tmp_path / "new.tar").exists()
+    other.folder("stt", "hearing").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"not in lock\.json.*models download hearing"):
+        pack(other, [], tmp_path / "new.tar", print)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("", "is a folder"),
+        (".", "is a folder"),
+        ("..", "is a folder"),
+        ("folder", "is a folder"),
+        ("no/folder/x.tar", "there is no folder"),
+        ("file/x.tar", "there is no folder"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_told_first(
+    bundle: Path,
+    store: ModelStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ModelError, match=words):
+        pack(store, [], Path(target), lambda line: pytest.fail(line))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_where_nothing_may_be_written_is_told_first(
+    bundle: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ModelError, match="cannot be written; choose another folder"):
+        pack(store, [], tmp_path / "new.tar", lambda line: pytest.fail(line))
+
+
+def test_a_pack_that_fails_tells_the_target_and_leaves_nothing(
+    bundle: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def addfile(*args: object) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", addfile)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ModelError, match=r"too large for the disk of .*new\.tar.*exFAT"):
+        pack(store, [], tmp_path / "new.tar", print)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_bundle_brings_the_settings_of_its_profile(
+    bundle: Path, store: ModelStore, other: ModelStore
+) -> None:
+    pack(store, [], bundle, print, {"STT_DEVICE": "cuda"})
+    assert install(other, bundle, print).settings == {"STT_DEVICE": "cuda"}
 
 
 def test_room_is_checked_before_packing_and_before_installing(
@@ -199,7 +259,7 @@ def test_a_bundle_with_wrong_bits_brings_the_right_bytes_or_nothing(
         content[chance.randrange(limit)] ^= 1 << chance.randrange(8)
     bundle.write_bytes(content)
     try:
-        installed = install(other, bundle, print)
+        installed = list(install(other, bundle, print).models)
     except ModelError:
         assert left(other) == []
         return
@@ -212,6 +272,46 @@ def test_a_bundle_with_wrong_bits_brings_the_right_bytes_or_nothing(
 def test_a_bundle_that_was_cut_is_refused(bundle: Path, other: ModelStore, size: int) -> None:
     bundle.write_bytes(bundle.read_bytes()[:size])
     assert "bundle" in refused(bundle, other) or size > 1000
+
+
+def extended(kind: bytes, body: bytes, announced: int | None = None) -> bytes:
+    """An extended header, which tarfile reads by itself, and a member after it."""
+    head = member("x", kind)
+    head.size = len(body) if announced is None else announced
+    after = member("bundle.json").tobuf()
+    return head.tobuf() + body + bytes(-len(body) % 512) + after + bytes(1024)
+
+
+def record(key: str, value: str) -> bytes:
+    """A line of a PAX header: its own length comes first."""
+    line = f" {key}={value}\n"
+    length = next(n for n in range(len(line), 10_000) if n == len(str(n)) + len(line))
+    return f"{length}{line}".encode()
+
+
+SPARSE = b"".join(record(f"GNU.sparse.{key}", "a,b") for key in ("map", "size"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        extended(tarfile.XHDTYPE, SPARSE),
+        extended(tarfile.XHDTYPE, b"99999999999999999999 a=b\n"),
+        extended(tarfile.XGLTYPE, b"99999999999999999999 a=b\n"),
+        extended(tarfile.GNUTYPE_LONGNAME, b"", 3 << 30),
+        extended(tarfile.GNUTYPE_LONGLINK, b"", 3 << 30),
+        extended(tarfile.XHDTYPE, b"", 3 << 30),
+        extended(tarfile.GNUTYPE_LONGNAME, b"x" * 512)[:1024] * 3000,
+        gzip.compress(b"a" * 1000),
+    ],
+    ids=["sparse", "length", "global", "long name", "long link", "long", "chain", "gzip"],
+)
+def test_a_tar_that_cannot_be_read_is_told_as_damage(
+    bundle: Path, other: ModelStore, content: bytes
+) -> None:
+    bundle.write_bytes(content)
+    message = refused(bundle, other)
+    assert "is damaged or incomplete, or is no plain tar" in message
 
 
 def test_an_older_installation_stays_when_a_bundle_is_refused(
@@ -252,6 +352,10 @@ def renamed_file(manifest: dict[str, Any]) -> None:
         changed("models/hearing/kind", "../.."),
         changed("models/hearing/files", {}),
         changed("models/hearing/files/model.bin", {"sha256": "x", "size": 1, "mtime_ns": 0}),
+        changed("models/hearing/files/model.bin/size", 10**400),
+        changed("models/hearing/files/model.bin/size", 1 << 51),
+        changed("settings", {"OPENAI_BASE_URL": "http://evil"}),
+        changed("settings", {"STT_DEVICE": "a\nGATEWAY_HOST=0.0.0.0"}),
         changed("unknown", 1),
     ],
 )
@@ -300,7 +404,54 @@ def test_a_second_model_that_cannot_be_placed_takes_the_first_back(
     with pytest.raises(ModelError, match="full"):
         install(store, bundle, print)
     monkeypatch.undo()
+    assert_as_before(store, old)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+def test_an_interrupt_while_models_are_placed_takes_them_back(
+    bundle: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """After each of the renames: two models, and each replaces one."""
+    (store.root / "stt/hearing/mine.txt").touch()
+    rename, done = Path.rename, 0
+
+    def interrupted(self: Path, target: Path) -> Path:
+        nonlocal done
+        moved = rename(self, target)
+        done += 1
+        if done == calls:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        install(store, bundle, print)
+    monkeypatch.undo()
+    assert (store.root / "stt/hearing/mine.txt").exists()
+    assert_as_before(store, hashlib.sha256(FILES["speech/small/model.bin"]).hexdigest())
+
+
+def test_models_that_cannot_be_recorded_are_taken_back(
+    bundle: Path, store: ModelStore, other: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: ModelStore, lock: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (store.root / "stt/hearing/mine.txt").touch()
+    monkeypatch.setattr(ModelStore, "write", write)
+    with pytest.raises(ModelError, match="is full; free some.*run the same command again$"):
+        install(store, bundle, print)
+    assert (store.root / "stt/hearing/mine.txt").exists()
+    with pytest.raises(ModelError):
+        install(other, bundle, print)
+    assert not list(other.root.glob("*/*/*"))
+
+
+def assert_as_before(store: ModelStore, old: str) -> None:
     placed = (store.root / "stt/hearing/model.bin").read_bytes()
     assert hashlib.sha256(placed).hexdigest() == old
+    assert not [
+        p for name, m in store.read().models.items() for p in model_problems(store, name, m)
+    ]
     assert (store.root / "tts/speaking/irina.onnx").exists()
     assert not (store.root / ".incoming").exists()

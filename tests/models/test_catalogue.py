@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,7 @@ def test_a_catalogue_beside_the_models_is_added(tmp_path: Path) -> None:
     "change",
     [
         ("[models.mine]", "[models.'../mine']"),
+        ("[models.mine]", "[models.starter]"),
         ('"mine.onnx",', '"../mine.onnx",'),
         ('"mine.onnx",', '"a/mine.onnx",'),
         ('"me/voices"', '"voices"'),
@@ -113,6 +115,27 @@ def test_a_catalogue_beside_the_models_is_added(tmp_path: Path) -> None:
 def test_a_catalogue_that_is_not_valid_is_told(tmp_path: Path, change: tuple[str, str]) -> None:
     (tmp_path / "catalogue.toml").write_text(ADDED.replace(*change))
     with pytest.raises(ModelError, match=r"catalogue\.toml is not a model catalogue"):
+        load_catalogue(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_file(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    with pytest.raises(ModelError, match=r"catalogue\.toml cannot be read.*MODELS_DIR"):
+        load_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting", ['OPENAI_BASE_URL = "http://x"', 'STT_DEVICE = "a\\nb"', '"STT_X\\n" = "a"']
+)
+def test_a_profile_sets_nothing_but_models(tmp_path: Path, setting: str) -> None:
+    profile = f'[profiles.p]\ntitle = ""\nmodels = []\nsettings = {{ {setting} }}\n'
+    (tmp_path / "catalogue.toml").write_text(profile)
+    with pytest.raises(ModelError, match="is not a model catalogue"):
         load_catalogue(tmp_path)
 
 

@@ -112,7 +112,40 @@ def test_settings_that_cannot_be_written_are_told(
 ) -> None:
     Path(".env").mkdir()
     assert run(monkeypatch, "download", "talking", "--write-env") == 2
-    assert ".env" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert ".env cannot be written" in shown and "MODELS_DIR" not in shown
+
+
+def test_settings_that_cannot_be_read_are_told(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_bytes(b"STT_MODEL=\xff\n")
+    assert run(monkeypatch, "verify") == 2
+    assert "expected a readable UTF-8 file" in capsys.readouterr().err
+
+
+def test_settings_behind_a_link_are_changed_where_they_lie(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = models.parent / "shared.env"
+    real.write_text("GATEWAY_PORT=9000\n")
+    real.chmod(0o644)
+    Path(".env").symlink_to(real)
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert Path(".env").is_symlink()
+    assert real.read_text() == "GATEWAY_PORT=9000\nLLM_MODEL=talking\n"
+    assert real.stat().st_mode & 0o777 == 0o644
+
+
+def test_wrong_settings_do_not_block_the_commands_that_repair_them(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("TTS_VOICE=en=mine\nSTT_DEVICE=tpu\n")
+    assert run(monkeypatch, "list") == 0
+    assert "which models are in use is not known" in capsys.readouterr().err
+    assert run(monkeypatch, "download", "speaking", "--write-env") == 0
+    assert "TTS_VOICE=en=mine,ar=starter,ru=speaking\n" in Path(".env").read_text()
+    assert run(monkeypatch, "remove", "speaking") == 0
 
 
 def test_a_voice_joins_those_that_are_set_already(
@@ -121,6 +154,14 @@ def test_a_voice_joins_those_that_are_set_already(
     Path(".env").write_text("TTS_VOICE=en=/v/en.onnx,ar=/v/ar.onnx,ru=starter\n")
     assert run(monkeypatch, "download", "speaking") == 0
     assert capsys.readouterr().out == "TTS_VOICE=en=/v/en.onnx,ar=/v/ar.onnx,ru=speaking\n"
+
+
+def test_a_language_that_is_not_served_keeps_its_voice(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("GATEWAY_LANGUAGES=en\nTTS_VOICE=en=starter,ar=kareem\n")
+    assert run(monkeypatch, "download", "speaking") == 0
+    assert capsys.readouterr().out == "TTS_VOICE=en=starter,ar=kareem,ru=speaking\n"
 
 
 def test_a_folder_that_was_chosen_is_among_the_settings(
@@ -148,8 +189,30 @@ def test_a_bundle_carries_the_models_to_a_machine_without_a_network(
     there = machine("there", tmp_path, monkeypatch)
     assert run(monkeypatch, "download", "--from-bundle", bundle, "--write-env") == 0
     assert "STT_MODEL=hearing" in Path(".env").read_text()
+    assert "LLM_GPU_LAYERS" not in Path(".env").read_text()
     assert run(monkeypatch, "verify") == 0
     assert (there / "stt/hearing/model.bin").is_file() and hub.requests == []
+
+
+def test_a_bundle_of_a_profile_brings_its_settings(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "tiny.tar"
+    assert run(monkeypatch, "download", "tiny", "--bundle", bundle) == 0
+    machine("there", tmp_path, monkeypatch)
+    assert run(monkeypatch, "download", "--from-bundle", bundle, "--write-env") == 0
+    assert Path(".env").read_text() == ENV
+
+
+def test_a_target_that_cannot_be_written_is_told_before_the_download(
+    models: Path,
+    hub: LocalHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, "download", "tiny", "--bundle", "no/folder/x.tar") == 2
+    assert "there is no folder no/folder" in capsys.readouterr().err
+    assert hub.requests == []
 
 
 def test_all_that_is_there_is_packed_when_nothing_is_named(
@@ -239,8 +302,11 @@ def test_verify_finds_damage_and_says_how_to_repair_it(
     assert "nothing is downloaded" in capsys.readouterr().err
     run(monkeypatch, "download", "hearing", "talking")
     capsys.readouterr()
+    (models / "tts/by-hand").mkdir(parents=True)
     assert run(monkeypatch, "verify") == 0
-    assert capsys.readouterr().out == "whole hearing\nwhole talking\n"
+    shown = capsys.readouterr()
+    assert "not in lock.json, so not known to be whole: by-hand" in shown.err
+    assert shown.out == "whole hearing\nwhole talking\n"
     content = (models / "llm/talking/chat.gguf").read_bytes()
     (models / "llm/talking/chat.gguf").write_bytes(content[::-1])
     assert run(monkeypatch, "verify") == 1
@@ -285,3 +351,20 @@ def test_the_script_is_the_same_command_and_takes_the_mirror_from_the_environmen
     # The library's progress bars, one for each file.
     assert "model.bin" in done.stderr and "100%" in done.stderr
     assert len(hub.transfers) == 5
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HF_HUB_DOWNLOAD_TIMEOUT", "abc"), ("HF_ENDPOINT", "http://[bad")]
+)
+def test_variables_that_the_library_of_the_hub_cannot_read_are_told(
+    models: Path, variable: str, value: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "talking"],
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "HF_ variable" in done.stderr and "Traceback" not in done.stderr

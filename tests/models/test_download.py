@@ -27,6 +27,7 @@ from tests.models.conftest import CHUNK, noise
 from tests.models.local_hub import COMMIT, LocalHub
 
 ALWAYS = 50
+REAL_CHUNK = hub_module.CHUNK
 
 
 class Downloads:
@@ -124,7 +125,7 @@ def test_a_short_cut_is_bridged_at_the_offset_that_was_reached(downloads: Downlo
 def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) -> None:
     downloads.hub.cuts["chat.gguf"] = [12 * CHUNK] + [0] * ALWAYS
     message = downloads.fails("talking")
-    assert "cannot be reached" in message and "run the same command again to go on" in message
+    assert "the connection to" in message and "run the same command again to go on" in message
     [part] = downloads.parts()
     assert part.read_bytes() == downloads.hub.files["chat/small/chat.gguf"][: 12 * CHUNK]
     assert downloads.visible() == [] and downloads.store.read().models == {}
@@ -135,6 +136,21 @@ def test_a_later_run_goes_on_where_a_failed_one_stopped(downloads: Downloads) ->
     assert downloads.hub.offsets("chat.gguf") == [f"bytes={12 * CHUNK}-"]
     placed = downloads.store.root / "llm/talking/chat.gguf"
     assert placed.read_bytes() == downloads.hub.files["chat/small/chat.gguf"]
+
+
+def test_connections_that_break_early_make_progress(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the size of the pieces that is used in earnest."""
+    monkeypatch.setattr(hub_module, "CHUNK", REAL_CHUNK)
+    content = noise(4, 1_000_000)
+    downloads.hub.files["chat/small/chat.gguf"] = content
+    downloads.hub.cuts["chat.gguf"] = [100_000, *[0] * 10]
+    downloads.fails("talking")
+    assert downloads.parts()[0].stat().st_size >= 100_000 - REAL_CHUNK > 0
+    downloads.hub.cuts["chat.gguf"] = [100_000] * ALWAYS
+    downloads.run("talking")
+    assert (downloads.store.root / "llm/talking/chat.gguf").read_bytes() == content
 
 
 def test_files_that_were_complete_before_a_cut_are_kept(downloads: Downloads) -> None:
@@ -252,8 +268,33 @@ def test_no_network_says_what_to_check(downloads: Downloads) -> None:
         unused.bind(("127.0.0.1", 0))
         downloads.hub.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         message = downloads.fails("talking")
-    assert "cannot be reached" in message and "HF_ENDPOINT" in message
+    assert "the connection to" in message and "HF_ENDPOINT" in message
     assert "--from-bundle" in message
+
+
+@pytest.mark.usefixtures("no_client")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+)
+def test_network_settings_that_cannot_be_used_are_told(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    message = downloads.fails("talking")
+    assert "network settings" in message and variable in message and "MODELS_DIR" not in message
+
+
+def test_a_token_that_cannot_be_sent_is_told(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "héllo")
+    message = downloads.fails("talking")
+    assert "check HF_ENDPOINT and HF_TOKEN" in message and "llo" not in message
 
 
 def test_offline_mode_points_to_bundles(
@@ -279,13 +320,19 @@ def test_too_little_room_is_told_before_anything_is_transferred(
     usage = types.SimpleNamespace(free=10_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     message = downloads.fails("hearing", "talking")
-    assert "10 MB are free" in message and "MODELS_DIR" in message
+    assert "64 MB must stay free" in message and "10 MB are free" in message
+    assert "MODELS_DIR" in message
     assert all(request.method == "HEAD" for request in downloads.hub.requests)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(errno.ENOSPC, "disk of"), (errno.EROFS, "cannot be written"), (errno.EIO, "error")],
+    [
+        (errno.ENOSPC, "disk of"),
+        (errno.EROFS, "cannot be read or written"),
+        (errno.EFBIG, "exFAT"),
+        (errno.EIO, "error"),
+    ],
 )
 def test_a_disk_that_fails_on_the_way_is_told_and_the_part_kept(
     downloads: Downloads, monkeypatch: pytest.MonkeyPatch, code: int, words: str
@@ -310,12 +357,13 @@ def test_a_folder_that_cannot_be_written_is_told(
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     message = downloads.fails("talking")
-    assert "/models/.lock cannot be written" in message and "MODELS_DIR" in message
+    assert "/models/.lock cannot be read or written" in message and "MODELS_DIR" in message
 
 
 def test_a_file_where_the_folder_should_be_is_told(downloads: Downloads) -> None:
     downloads.store.root.write_text("not a folder")
-    assert str(downloads.store.root) in downloads.fails("talking")
+    message = downloads.fails("talking")
+    assert str(downloads.store.root) in message and "set MODELS_DIR to a folder" in message
 
 
 def test_two_downloads_at_once_are_refused(downloads: Downloads) -> None:

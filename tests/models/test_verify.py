@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -119,9 +120,9 @@ def test_times_cannot_be_recorded_where_nothing_can_be_written(
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     refresh_times(filled)
     os.utime(filled.root / MODEL, ns=(1, 1))
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(ModelError, match="cannot be read or written"):
         refresh_times(filled)
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(ModelError, match="cannot be read or written"):
         remove(filled, "hearing")
 
 
@@ -132,6 +133,45 @@ def test_a_damaged_lock_file_says_what_to_do(filled: ModelStore, content: bytes)
     filled.lock_path.write_bytes(content)
     with pytest.raises(ModelError, match=r"lock\.json is damaged .* delete it and run"):
         filled.read()
+
+
+def test_a_lock_file_that_cannot_be_read_is_not_taken_for_damaged(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_bytes(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(ModelError, match=r"lock\.json cannot be read.*owner") as failure:
+        filled.read()
+    assert "delete" not in str(failure.value)
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def iterdir(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    filled.incoming("speaking").mkdir(parents=True)
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(ModelError, match=r"\.incoming cannot be read"):
+        filled.unfinished()
+    with pytest.raises(ModelError, match="stt cannot be read"):
+        filled.unrecorded()
+
+
+def test_models_whose_record_was_lost_are_told_from_those_that_are_not_there(
+    filled: ModelStore,
+) -> None:
+    filled.lock_path.unlink()
+    assert filled.unrecorded() == ["hearing", "talking"]
+    for act in (verified, remove):
+        with pytest.raises(ModelError, match=r"not in lock\.json.*models download talking"):
+            act(filled, "talking")
+    with pytest.raises(ModelError, match="is not downloaded"):
+        remove(filled, "speaking")
+    assert (filled.root / MODEL).is_file()
 
 
 def test_a_name_that_is_not_downloaded_offers_what_is_like_it(filled: ModelStore) -> None:
