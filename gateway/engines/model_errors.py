@@ -23,21 +23,19 @@ def model_errors(model: str, form: str) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except ImportError as error:
-        text = f"{model} needs a package that is not installed ({error}); choose another"
-        raise ModelError(text) from error
-    except MemoryError as error:
-        text = f"{model} does not fit into the free memory; free some or choose a smaller one"
-        raise ModelError(text) from error
-    except OSError as error:
-        text = f"{model} cannot be read ({error.strerror or error}); correct the permissions"
-        raise ModelError(text) from error
-    except EngineError as error:
-        text = f"{model} was read but does not work ({error}); download it again"
-        raise ModelError(text) from error
-    except Exception as error:
-        # On odd files the libraries raise anything: KeyError, TypeError, a bare Exception.
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ModelError(
-            f"{model} is damaged or not {form} ({cause}); download it again"
-        ) from error
+    except Exception as error:  # boundary: on odd files the libraries raise anything
+        raise ModelError(f"{model} {_advice(error, form)}") from error
+
+
+def _advice(error: Exception, form: str) -> str:
+    match error:
+        case ImportError():
+            return f"needs a package that is not installed ({error}); choose another"
+        case MemoryError():
+            return "does not fit into the free memory; free some or choose a smaller one"
+        case OSError():
+            return f"cannot be read ({error.strerror or error}); correct the permissions"
+        case EngineError():
+            return f"was read but does not work ({error}); download it again"
+    cause = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"is damaged or not {form} ({cause}); download it again"
