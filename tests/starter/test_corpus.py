@@ -43,6 +43,18 @@ def test_every_reply_of_a_call_is_of_the_kind_it_says_and_holds_its_facts(lang: 
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
+def test_an_exercise_in_looking_up_asks_for_every_price_once_and_at_last_for_a_person(
+    lang: str,
+) -> None:
+    call = corpus.lookup_call(lang, random.Random(5), {})
+    asked = [note for note in call.notes if note.key in ("price", "has")]
+    assert sorted(note.facts[0] for note in asked) == sorted(call.block.prices)
+    last = call.notes[-1]
+    assert last.key == "transfer"
+    assert last.facts[0] in {name for name, _ in call.block.people}
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
 def test_tool_calls_of_the_corpus_have_the_arguments_that_the_gateway_binds(lang: str) -> None:
     tools = {tool.name: json.loads(tool.parameters) for tool in receptionist_tools(load_profile())}
     rng, seen = random.Random(2), set()

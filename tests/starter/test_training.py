@@ -16,7 +16,7 @@ from scripts.starter.clock import Budget, cosine, flat_then_linear
 torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
-from scripts.starter.llm.batches import encode_call, packed, recall_batch  # noqa: E402
+from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
@@ -65,6 +65,57 @@ def test_a_name_at_the_start_of_a_sentence_is_the_same_tokens_as_in_the_reply(
     found = [at for at in range(len(ids)) if ids[at : at + len(wanted)] == wanted]
     assert len(found) == 2
     assert sum(weights[: ids.index(1, 1)]) == 0, "what the caller says carries no loss"
+
+
+def test_a_drill_counts_its_last_reply_only_and_nothing_that_it_does_not_tell(
+    tokenizer: Any,
+) -> None:
+    reply = "To confirm, filling on Monday at six for Helen Brin. Is that right?"
+    excerpt = [
+        corpus.Message("assistant", "May I have your name, please?"),
+        corpus.Message("user", "it's Helen Brin"),
+        corpus.Message("assistant", reply, ["filling", "on Monday", "at six", "Helen Brin"]),
+    ]
+    ids, weights = encode_drill(tokenizer, excerpt)
+    counted = tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight])
+    assert counted == "To confirm, for Helen Brin. Is that right?"
+    first = tokenizer.encode(" Helen", add_special_tokens=False).ids[0]
+    assert max(weights) == weights[len(ids) - 1 - ids[::-1].index(first)], "the name's first token"
+
+
+@pytest.mark.parametrize(("head", "back"), [(0, 1), (4, 2), (5, 3)])
+def test_a_planted_head_looks_so_many_tokens_back_wherever_it_stands(head: int, back: int) -> None:
+    torch.manual_seed(1)
+    model = Llama(Shape())
+    plant_copying(model, seed=5)
+    ids = torch.randint(5, model.shape.vocab, (1, 300))
+    with torch.no_grad():
+        embedded = model.emb(ids)
+        q, k, _ = model.blocks[0].project(embedded, model.cos[:300, None], model.sin[:300, None])
+        best = (q @ k.mT).tril()[0, head, back:].argmax(-1)
+    assert best.tolist() == list(range(300 - back))
+
+
+def test_planted_heads_find_the_value_two_tokens_after_the_same_key() -> None:
+    torch.manual_seed(1)
+    model = Llama(Shape())
+    plant_copying(model, seed=5)
+    keys = torch.randperm(2000)[:40] + 5
+    fillers = torch.randint(2100, 4096, (6, 40))
+    told = torch.stack((keys, *fillers[:3]), 1).flatten()  # key, "=", value, ";"
+    asked = torch.stack((keys, *fillers[3:]), 1).flatten()
+    ids = torch.cat((told, asked))[None]
+    cos, sin = model.cos[: ids.shape[1], None], model.sin[: ids.shape[1], None]
+    with torch.no_grad():
+        embedded = model.emb(ids)
+        q, k, v = model.blocks[0].project(embedded, cos, sin)
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        q, k, _ = model.blocks[1].project(model.blocks[0].finish(embedded, mixed), cos, sin)
+        best = (q @ k.mT)[0, :, :, : len(told)].argmax(-1)
+    values = torch.arange(2, len(told), 4)
+    at_key, after_key = best[6, len(told) :: 4], best[5, len(told) + 1 :: 4]
+    assert (at_key == values).float().mean() > 0.4
+    assert (after_key == values).float().mean() > 0.4
 
 
 def test_calls_are_packed_without_losing_one() -> None:

@@ -48,6 +48,21 @@ def demo_call(
     return _play(Call(lang, rng, DemoFacts(), noise, confusions), limit, with_tools)
 
 
+def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]) -> Call:
+    """An exercise in looking things up: every price of a random business, what it offers and does
+    not offer, then a person.
+    """
+    call = Call(lang, rng, Facts([lang], rng), confusions=confusions)
+    priced = list(zip(call.block.services, call.block.prices, strict=True))
+    for service, amount in rng.sample(priced, len(priced)):
+        tasks.tell_price(call, rng.choice(["price", "has"]), service, amount)
+    asked = [tasks.services, tasks.refuse_service, rng.choice([tasks.hours, tasks.address])]
+    for task in rng.sample(asked, 3):
+        task(call)
+    tasks.own_person(call)
+    return call
+
+
 def _play(call: Call, limit: int | None, with_tools: bool) -> Call:
     rng, lang = call.rng, call.lang
     if with_tools:

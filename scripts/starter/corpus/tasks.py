@@ -45,11 +45,10 @@ def address(call: Call) -> None:
 
 def price(call: Call) -> None:
     if call.rng.random() < 0.15:
-        _refuse_service(call, "price")
+        refuse_service(call, "price")
         return
     service, amount = call.own_service()
-    call.hear("price", call.service_slots(service))
-    call.say("price", svc=service.listed, price=amount, facts=(amount,))
+    tell_price(call, "price", service, amount)
     if call.rng.random() < 0.25:
         call.hear("book_it")
         _book(call, service, None, None, None)
@@ -57,11 +56,23 @@ def price(call: Call) -> None:
 
 def has(call: Call) -> None:
     if call.rng.random() < 0.4:
-        _refuse_service(call, "has")
+        refuse_service(call)
         return
-    service, amount = call.own_service()
-    call.hear("has", call.service_slots(service))
-    call.say("has", svc=service.listed, price=amount, facts=(amount,))
+    tell_price(call, "has", *call.own_service())
+
+
+def tell_price(call: Call, intent: str, service: Service, amount: str) -> None:
+    """One service and what it costs: "price" or "has"."""
+    call.hear(intent, call.service_slots(service))
+    call.say(intent, svc=service.listed, price=amount, facts=(amount,))
+
+
+def refuse_service(call: Call, intent: str = "has") -> None:
+    """The caller wants something that the business does not offer."""
+    foreign = call.foreign_service()
+    call.hear(intent, call.service_slots(foreign))
+    phrase, items = call.listing()
+    call.say("no_svc", svc=foreign.listed, list=phrase, facts=items)
 
 
 def services(call: Call) -> None:
@@ -75,7 +86,7 @@ def book(call: Call) -> None:
     kind = call.rng.choices(kinds, [2.5, 3, 3, 3, 1.2, 0.6])[0]
     service, _ = call.own_service()
     if kind == "unknown":
-        _refuse_service(call, "book_svc")
+        refuse_service(call, "book_svc")
         call.hear("say_svc", call.service_slots(service))
         _book(call, service, None, None, None)
         return
@@ -136,9 +147,7 @@ def emergency(call: Call) -> None:
 
 def target(call: Call) -> None:
     if call.rng.random() < 0.75:
-        wanted = call.rng.choice(call.block.people)
-        call.hear("target", call.person_slots(wanted))
-        _transfer(call, wanted[0])
+        own_person(call)
         return
     known = {name for name, _ in call.block.people}
     wanted = any_target(call.lang, call.rng, call.facts.heldout)
@@ -147,6 +156,13 @@ def target(call: Call) -> None:
     call.hear("target", {"person": wanted[0], "person_ins": wanted[1]})
     call.say("no_person", person=wanted[0])
     _perhaps_message(call)
+
+
+def own_person(call: Call) -> None:
+    """The caller asks for someone of the profile."""
+    wanted = call.rng.choice(call.block.people)
+    call.hear("target", call.person_slots(wanted))
+    _transfer(call, wanted[0])
 
 
 def out_of_domain(call: Call) -> None:
@@ -213,13 +229,6 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
 def pick_task(rng: random.Random) -> Callable[[Call], None]:
     """A task by its weight."""
     return rng.choices([task for task, _ in TASKS], [weight for _, weight in TASKS])[0]
-
-
-def _refuse_service(call: Call, intent: str) -> None:
-    foreign = call.foreign_service()
-    call.hear(intent, call.service_slots(foreign))
-    phrase, items = call.listing()
-    call.say("no_svc", svc=foreign.listed, list=phrase, facts=items)
 
 
 def _transfer(call: Call, who: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,19 @@ from .tokenizer import END, END_OF_TEXT, START
 # on the first three tokens of all: they weigh more.
 _FIRST, _REST, _KIND = 4.0, 1.3, 3.0
 _DEMO_SHARE = 0.5
+# Replies that repeat what the caller said, and how many messages before them are shown in a drill.
+_DRILLS = {
+    "msg_phone": (2, 4),
+    "confirm": (2, 4, 6),
+    "move_confirm": (4, 6),
+    "cancel_confirm": (4, 6),
+    "no_person": (1, 3),
+    "msg_done": (6,),
+    "booked": (2,),
+    "moved": (2,),
+    "cancelled": (2,),
+}
+_DRILL_EVERY = 3
 _LONGEST, _LONGEST_AFTER_PROFILE = 900, 500
 
 Encoded = tuple[list[int], list[float]]
@@ -52,17 +66,37 @@ def encode_call(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
 
 
 def _weights(message: Message, offsets: list[tuple[int, int]]) -> list[float]:
-    weights, text = [1.0] * len(offsets), message.content.lower()
+    weights = [1.0] * len(offsets)
     weights[:3] = [_KIND] * len(weights[:3])
     for part in message.copied:
-        start = text.find(part.lower())
-        while start >= 0:
-            end = start + len(part)
-            inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+        for inside in _occurrences(part, message.content, offsets):
             for order, at in enumerate(inside):
                 weights[at] = max(weights[at], _REST if order else _FIRST)
-            start = text.find(part.lower(), end)
     return weights
+
+
+def _occurrences(part: str, text: str, offsets: list[tuple[int, int]]) -> list[list[int]]:
+    """The tokens of every occurrence of a part, whatever its capitals."""
+    spans = [match.span() for match in re.finditer(re.escape(part.lower()), text.lower())]
+    return [[i for i, (a, b) in enumerate(offsets) if x < b and a < y] for x, y in spans]
+
+
+def encode_drill(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
+    """Ids and loss weights of an excerpt of a call: only its last message counts, and of what is
+    spoken in it no part that the excerpt does not tell.
+    """
+    before, _ = encode_call(tokenizer, messages[:-1])
+    last = messages[-1]
+    told = " ".join(message.content for message in messages[:-1]).lower()
+    ids, weights = encode_call(tokenizer, [last])
+    offsets = tokenizer.encode(last.content, add_special_tokens=False).offsets
+    start = len(ids) - len(offsets) - 2  # an end mark and a newline follow
+    if "<tool_call>" not in last.content:  # what a tool is given was told, in other forms at times
+        for part in last.copied:
+            if part.lower() not in told:
+                for at in sum(_occurrences(part, last.content, offsets), []):
+                    weights[start + at] = 0.0
+    return before + ids, [0.0] * len(before) + weights
 
 
 def collate(calls: list[Encoded], prefix: list[int] | None = None) -> Batch:
@@ -133,10 +167,16 @@ class CallBatches:
         self._confusions, self._pool = confusions or {}, pool
         self._demo: list[Batch] = []
         self._other: list[Batch] = []
+        self._drills: list[Batch] = []
         self._counted = {"demo": 0, "other": 0}
+        self._drawn = 0
 
     def next(self) -> Batch:
-        """The next batch."""
+        """The next batch; every third one holds drills."""
+        self._drawn += 1
+        if self._drawn % _DRILL_EVERY == 0:
+            self._drills = self._drills or self._drill_batches()
+            return self._drills.pop()
         counted = self._counted
         demo = counted["demo"] <= _DEMO_SHARE * sum(counted.values())
         queue = self._demo if demo else self._other
@@ -186,4 +226,24 @@ class CallBatches:
             profile, _ = encode_call(self.tokenizer, call.messages[:1])
             groups = packed(calls, self.tokens * 3 // 4)
             batches += [collate(group, profile) for group in groups]
+        return batches
+
+    def _drill_batches(self) -> list[Batch]:
+        """Excerpts without the profile, and calls about little else than prices. In a whole call
+        hundreds of tokens compete with the name that is to be repeated; in an excerpt a few dozen.
+        """
+        rng, drills = self.rng, []
+        for _ in range(2 * self._pool):
+            draw = corpus.demo_call if rng.random() < 0.5 else corpus.make_call
+            call = draw(rng.choice(corpus.LANGS), rng, limit=3, confusions=self._confusions)
+            for note in call.notes:
+                if note.key in _DRILLS:
+                    start = max(1, note.index - rng.choice(_DRILLS[note.key]))
+                    excerpt = call.messages[start : note.index + 1]
+                    drills.append(encode_drill(self.tokenizer, excerpt))
+        for _ in range(self._pool // 3):
+            call = corpus.lookup_call(rng.choice(corpus.LANGS), rng, self._confusions)
+            drills.append(encode_call(self.tokenizer, call.messages))
+        batches = [collate(group) for group in packed(drills, self.tokens)]
+        rng.shuffle(batches)
         return batches

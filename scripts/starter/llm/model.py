@@ -1,7 +1,4 @@
-"""A small Llama, and the copying heads that are planted in it before training.
-
-Parameter names equal those of earlier checkpoints, which therefore still load.
-"""
+"""A small Llama, and the copying heads that are planted in it before training."""
 
 import math
 from collections.abc import Callable
@@ -13,6 +10,8 @@ from torch import Tensor, nn
 
 from .tokenizer import SIZE
 
+_GAIN = 0.8  # of the choosing heads' values, and again of their outputs
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -21,17 +20,12 @@ class Shape:
     vocab: int = SIZE
     dim: int = 256
     layers: int = 4
-    heads: int = 4
-    kv_heads: int = 4
+    heads: int = 8
+    head: int = 64  # width of one
     ff: int = 704
     context: int = 2048
     rope_base: float = 500000.0
     eps: float = 1e-5
-
-    @property
-    def head(self) -> int:
-        """Width of one attention head."""
-        return self.dim // self.heads
 
 
 class Norm(nn.Module):
@@ -58,10 +52,11 @@ class Block(nn.Module):
         super().__init__()
         self.shape, dim = shape, shape.dim
         self.norm1, self.norm2 = Norm(dim, shape.eps), Norm(dim, shape.eps)
-        self.q = nn.Linear(dim, dim, bias=False)
-        self.k = nn.Linear(dim, shape.kv_heads * shape.head, bias=False)
-        self.v = nn.Linear(dim, shape.kv_heads * shape.head, bias=False)
-        self.o = nn.Linear(dim, dim, bias=False)
+        inner = shape.heads * shape.head
+        self.q = nn.Linear(dim, inner, bias=False)
+        self.k = nn.Linear(dim, inner, bias=False)
+        self.v = nn.Linear(dim, inner, bias=False)
+        self.o = nn.Linear(inner, dim, bias=False)
         self.gate = nn.Linear(dim, shape.ff, bias=False)
         self.up = nn.Linear(dim, shape.ff, bias=False)
         self.down = nn.Linear(shape.ff, dim, bias=False)
@@ -71,8 +66,8 @@ class Block(nn.Module):
         batch, length, _ = x.shape
         hidden = self.norm1(x)
         q = _rotate(self.q(hidden).view(batch, length, self.shape.heads, -1), cos, sin)
-        k = _rotate(self.k(hidden).view(batch, length, self.shape.kv_heads, -1), cos, sin)
-        v = self.v(hidden).view(batch, length, self.shape.kv_heads, -1)
+        k = _rotate(self.k(hidden).view(batch, length, self.shape.heads, -1), cos, sin)
+        v = self.v(hidden).view(batch, length, self.shape.heads, -1)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
@@ -154,6 +149,8 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
     as usual, with silent output projections. The returned function puts the circuit back after an
     optimiser step, so that training cannot wear it down before the rest has learned to use it.
     From random weights this never came about within a million tokens.
+
+    The later half of the heads gets a start only, see ``_plant_choosers``.
     """
     shape, generator = model.shape, torch.Generator().manual_seed(seed)
     dim, head = shape.dim, shape.head
@@ -167,42 +164,98 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
     for block in model.blocks:
         block.o.weight.zero_()
         block.down.weight.zero_()
-    look, slow = body[:head], torch.arange(2 * (head * 7 // 32), head)
-    _plant_previous(model, constant, look, previous)
-    second = model.blocks[1]
+    look = body[:head]
+    first, second = model.blocks[0], model.blocks[1]
+    _plant_look_back(first, 0, 1, constant)
+    first.v.weight[:head] = look
+    first.o.weight[:, :head] = 0.08 * previous.T
     for number in range(2):
-        rows = slice(number * head, (number + 1) * head)
-        part = body[rows]
-        mix = torch.linalg.qr(torch.randn(head, head, generator=generator))[0][: len(slow)]
-        second.q.weight[rows] = 0
-        second.k.weight[rows] = 0
-        second.q.weight[number * head + slow] = 2.9 * mix @ look
-        second.k.weight[number * head + slow] = 2.9 * mix @ previous
-        second.v.weight[rows] = part
-        second.o.weight[:, rows] = 0.6 * part.T
+        part = body[number * head : (number + 1) * head]
+        _plant_match(second, number, 2.9, look, previous, generator)
+        _plant_value(second, number, part, part, 1.0, 0.6)
+    _plant_choosers(model, constant, body, previous, generator)
     return _protector(model, basis[: 1 + head], look)
 
 
-def _plant_previous(model: Llama, constant: Tensor, look: Tensor, previous: Tensor) -> None:
-    first, head = model.blocks[0], model.shape.head
-    frequencies = _frequencies(model.shape)
+def _plant_look_back(block: Block, number: int, steps: int, constant: Tensor) -> None:
+    """Let one head attend to the token so many steps back, by the rotation alone."""
+    head, frequencies = block.shape.head, _frequencies(block.shape)
     query = torch.zeros(head)
     query[0:16:2] = 1.6  # the eight fastest pairs of the rotation tell neighbours apart
     fast = (query > 0).float().view(-1, 2).sum(1).repeat_interleave(2)
-    turned = torch.stack((frequencies.cos(), frequencies.sin()), -1).flatten()
-    first.q.weight[:head] = torch.outer(query, constant)
-    first.k.weight[:head] = torch.outer(1.6 * turned * fast, constant)
-    first.v.weight[:head] = look
-    first.o.weight[:, :head] = 0.08 * previous.T
+    angles = steps * frequencies
+    turned = torch.stack((angles.cos(), angles.sin()), -1).flatten()
+    rows = slice(number * head, (number + 1) * head)
+    block.q.weight[rows] = torch.outer(query, constant)
+    block.k.weight[rows] = torch.outer(1.6 * turned * fast, constant)
+
+
+def _plant_match(
+    block: Block, number: int, gain: float, ask: Tensor, answer: Tensor, generator: torch.Generator
+) -> None:
+    """Let one head compare what the present token has in the subspace ``ask`` with what earlier
+    ones have in ``answer``, over the parts of the rotation that hardly feel distance.
+    """
+    head = block.shape.head
+    slow = torch.arange(2 * (head * 7 // 32), head)
+    mix = torch.linalg.qr(torch.randn(head, head, generator=generator))[0][: len(slow)]
+    for linear, subspace in ((block.q, ask), (block.k, answer)):
+        linear.weight[number * head : (number + 1) * head] = 0
+        linear.weight[number * head + slow] = gain * mix @ subspace
+
+
+def _plant_value(
+    block: Block, number: int, read: Tensor, write: Tensor, taken: float, given: float
+) -> None:
+    """Let one head read tokens in one subspace and write them in another, with gains for both."""
+    rows = slice(number * block.shape.head, (number + 1) * block.shape.head)
+    block.v.weight[rows] = taken * read
+    block.o.weight[:, rows] = given * write.T
+
+
+def _plant_choosers(
+    model: Llama, constant: Tensor, body: Tensor, previous: Tensor, generator: torch.Generator
+) -> None:
+    """A start for "find the wanted thing by what it is, and name it": the later half of the heads.
+
+    * Three heads of layer 1 and four of layer 2 write out whatever token they attend to. Where to
+      look is left to training, but for two of layer 1 that begin with "where two tokens before
+      stands what is my previous token, or myself": the value of a key in "key = value".
+    * For these, a head of layer 0 writes the token two back beside the previous one, turned; it is
+      protected like the circuit above. Another one looks three tokens back.
+    * The last head of layer 1 attends to its own token and writes it down again for layer 2, where
+      the sum of all that was added before drowns it.
+
+    Without these the first token of a name that the caller had just said was right in 27 % of the
+    replies only, though its continuation was in 99 %.
+    """
+    head, half = model.shape.head, model.shape.heads // 2
+    first, second, third = model.blocks[0], model.blocks[1], model.blocks[2]
+    for number in (half, half + 1):
+        _plant_look_back(first, number, number - half + 2, constant)
+    look = body[:head]
+    turned = torch.linalg.qr(torch.randn(head, head, generator=generator))[0] @ previous
+    _plant_value(first, half, look, turned, 1.0, 0.056)  # a little less than the previous token
+    for number, ask in ((half + 1, previous), (half + 2, look)):
+        _plant_match(second, number, 4.0, ask, turned, generator)
+    again = torch.linalg.qr(torch.randn(len(body), head, generator=generator))[0].T @ body
+    for number in range(half, half + 3):  # elsewhere than in ``look`` layer 0 has covered the token
+        _plant_value(second, number, look, look, _GAIN, _GAIN)
+    _plant_look_back(second, half + 3, 0, constant)
+    _plant_value(second, half + 3, look, again, _GAIN, _GAIN)
+    for number in range(half, half + 4):
+        _plant_value(third, number, again, look, _GAIN, _GAIN)
 
 
 def _protector(model: Llama, clean: Tensor, look: Tensor) -> Callable[[], None]:
-    """``clean`` are the constant and the previous-token rows, which nothing else may use."""
-    head, first, second = model.shape.head, model.blocks[0], model.blocks[1]
-    one, two = slice(0, head), slice(0, 2 * head)
-    parts = [(first.q, one), (first.k, one), (first.v, one), (second.q, two), (second.k, two)]
+    """``clean`` are the constant and the rows of the tokens before, which nothing else may use."""
+    shape, first, second = model.shape, model.blocks[0], model.blocks[1]
+    one, two = slice(0, shape.head), slice(0, 2 * shape.head)
+    back = slice(shape.heads // 2 * shape.head, (shape.heads // 2 + 1) * shape.head)
+    parts = [(linear, rows) for linear in (first.q, first.k, first.v) for rows in (one, back)]
+    parts += [(second.q, two), (second.k, two)]
     kept = [(linear.weight, rows, linear.weight[rows].clone()) for linear, rows in parts]
-    writing = first.o.weight[:, :head].clone()
+    writing = [(rows, first.o.weight[:, rows].clone()) for rows in (one, back)]
     guarded = torch.cat((clean, look))  # layer 0 may not write here
 
     @torch.no_grad()
@@ -212,7 +265,8 @@ def _protector(model: Llama, clean: Tensor, look: Tensor) -> Callable[[], None]:
             weight[rows] = value.to(where)
         shut, free = guarded.to(where), clean.to(where)
         first.o.weight.sub_(shut.T @ (shut @ first.o.weight))
-        first.o.weight[:, :head] = writing.to(where)
+        for rows, value in writing:
+            first.o.weight[:, rows] = value.to(where)
         first.down.weight.sub_(shut.T @ (shut @ first.down.weight))
         first.norm1.weight.fill_(1)
         second.norm1.weight.fill_(1)
