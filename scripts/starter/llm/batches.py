@@ -153,7 +153,9 @@ def load_confusions(path: Path | None) -> dict[str, Confusions]:
 
 
 class CallBatches:
-    """Endless batches; half of what counts comes from calls to the demonstration clinic."""
+    """Endless batches: every third holds drills; half of what counts in the others comes from calls
+    to the demonstration clinic.
+    """
 
     def __init__(
         self,

@@ -167,8 +167,7 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
     look = body[:head]
     first, second = model.blocks[0], model.blocks[1]
     _plant_look_back(first, 0, 1, constant)
-    first.v.weight[:head] = look
-    first.o.weight[:, :head] = 0.08 * previous.T
+    _plant_value(first, 0, look, previous, 1.0, 0.08)
     for number in range(2):
         part = body[number * head : (number + 1) * head]
         _plant_match(second, number, 2.9, look, previous, generator)
