@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import socket
@@ -170,12 +169,9 @@ def test_a_check_that_breaks_is_a_failure_and_the_others_still_run(
 
 
 def test_models_that_cannot_be_read_are_left_to_their_own_checks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, deny: Callable[[str], None]
 ) -> None:
-    def denied(path: Path, *args: Any, **options: Any) -> os.stat_result:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "stat", denied)
+    deny("stat")
     settings = configured(models_dir=tmp_path, stt_model="x" * 300, llm_model="there")
     assert doctor.check_memory(settings).name == "memory"
     assert doctor.check_disk(settings).name == "disk"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import llama_cpp
 import pytest
@@ -29,11 +29,8 @@ def test_other_file_format_is_named(tmp_path: Path) -> None:
         LlamaChat(replace(SETTINGS, model=path))
 
 
-def test_a_file_that_cannot_be_read_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(path: Path, mode: str) -> IO[bytes]:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "open", denied)
+def test_a_file_that_cannot_be_read_is_told_in_one_line(deny: Callable[[str], None]) -> None:
+    deny("open")
     with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\); correct"):
         LlamaChat(SETTINGS)
 

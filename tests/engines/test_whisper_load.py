@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,8 @@ def test_an_unknown_kind_of_model_is_not_taken_for_a_compute_type(tmp_path: Path
         load_model(WhisperSettings(path, device="cpu"))
 
 
-def test_files_that_cannot_be_read_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", denied)
+def test_files_that_cannot_be_read_are_told_in_one_line(deny: Callable[[str], None]) -> None:
+    deny("read_bytes")
     with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\); correct"):
         load_model(SETTINGS)
 

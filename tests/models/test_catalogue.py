@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,13 +118,8 @@ def test_a_catalogue_that_is_not_valid_is_told(tmp_path: Path, change: tuple[str
         load_catalogue(tmp_path)
 
 
-def test_a_folder_that_cannot_be_read_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def is_file(path: Path) -> bool:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "is_file", is_file)
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, deny: Callable[[str], None]) -> None:
+    deny("is_file")
     with pytest.raises(ModelError, match=r"catalogue\.toml cannot be read.*MODELS_DIR"):
         load_catalogue(tmp_path)
 

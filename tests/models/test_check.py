@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -103,12 +104,9 @@ def test_a_name_may_end_like_its_file(filled: ModelStore) -> None:
 
 
 def test_a_model_that_cannot_be_read_is_told_in_one_line(
-    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+    filled: ModelStore, deny: Callable[[str], None]
 ) -> None:
-    def denied(path: Path, mode: str) -> IO[bytes]:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "open", denied)
+    deny("open")
     message = refused(configured(filled, llm_model="talking"), "llm")
     assert message.startswith("LLM_MODEL=talking cannot be read (Permission denied); correct")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -136,25 +136,19 @@ def test_a_damaged_lock_file_says_what_to_do(filled: ModelStore, content: bytes)
 
 
 def test_a_lock_file_that_cannot_be_read_is_not_taken_for_damaged(
-    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+    filled: ModelStore, deny: Callable[[str], None]
 ) -> None:
-    def read_bytes(path: Path) -> bytes:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    deny("read_bytes")
     with pytest.raises(ModelError, match=r"lock\.json cannot be read.*owner") as failure:
         filled.read()
     assert "delete" not in str(failure.value)
 
 
 def test_a_folder_that_cannot_be_read_is_told(
-    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+    filled: ModelStore, deny: Callable[[str], None]
 ) -> None:
-    def iterdir(path: Path) -> Iterator[Path]:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
     filled.incoming("speaking").mkdir(parents=True)
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    deny("iterdir")
     with pytest.raises(ModelError, match=r"\.incoming cannot be read"):
         filled.unfinished()
     with pytest.raises(ModelError, match="stt cannot be read"):
