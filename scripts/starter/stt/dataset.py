@@ -52,7 +52,7 @@ class Sizes:
     """How many utterances to make: per language with espeak-ng, and with the other engines."""
 
     espeak: int = 6000
-    flite: int = 1300
+    flite: int = 4000
     piper: int = 1000  # for each voice
 
 

@@ -25,7 +25,7 @@ class Shape:
     n_phone: int
     d: int = 192
     h: int = 4
-    enc: int = 3
+    enc: int = 5
     dec: int = 2
     max_text: int = 448
 

@@ -56,16 +56,17 @@ def _variable(file: BinaryIO) -> tuple[str, npt.NDArray[Any]]:
 
 
 def restore(folder: Path, model: MicroWhisper, vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
-    """The weights of ``model``, with everything that the export in ``folder`` holds."""
+    """The weights of ``model`` that the export in ``folder`` holds; it may have fewer layers."""
     variables = read_variables(folder / "model.bin")
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    wanted = model.state_dict()
+    weights: dict[str, torch.Tensor] = {}
 
     def put(name: str, value: npt.NDArray[Any]) -> None:
-        weights[name] = torch.tensor(value).reshape(weights[name].shape)
+        weights[name] = torch.tensor(value).reshape(wanted[name].shape)
 
     def linear(name: str, source: str, part: int = 0, parts: int = 1) -> None:
         for kind in ("weight", "bias"):
-            if f"{name}.{kind}" in weights:
+            if f"{name}.{kind}" in wanted:
                 put(f"{name}.{kind}", np.split(variables[f"{source}/{kind}"], parts)[part])
 
     def norm(name: str, source: str) -> None:
@@ -84,6 +85,8 @@ def restore(folder: Path, model: MicroWhisper, vocabulary: Vocabulary) -> dict[s
     ):
         for at in range(count):
             ours, theirs = f"{name}.{at}", f"{side}/layer_{at}"
+            if f"{theirs}/ffn/linear_0/weight" not in variables:
+                break
             for part, letter in enumerate("qkv"):
                 linear(f"{ours}.att.{letter}", f"{theirs}/self_attention/linear_0", part, 3)
             linear(f"{ours}.att.o", f"{theirs}/self_attention/linear_1")

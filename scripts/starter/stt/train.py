@@ -143,9 +143,24 @@ def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> I
 
 def _load(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
     if start.is_dir():
-        return {"model": restore(start, model, Vocabulary.load(work / "pieces.json"))}
-    state: dict[str, Any] = torch.load(start, map_location="cpu", weights_only=True)
-    return state
+        state = {"model": restore(start, model, Vocabulary.load(work / "pieces.json"))}
+    else:
+        state = torch.load(start, map_location="cpu", weights_only=True)
+    grown = grow(model, state["model"])
+    if len(grown) > len(state["model"]):
+        state.pop("opts", None)  # they belong to the smaller model
+    return state | {"model": grown}
+
+
+def grow(model: MicroWhisper, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All weights of ``model``: those given, and its own for what they lack. Blocks that are new
+    begin without effect, so that a start with fewer layers hears as well as before.
+    """
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    for name in own.keys() - weights.keys():
+        if name.rpartition(".")[0].endswith((".o", ".fc2")):
+            own[name].zero_()
+    return own | weights
 
 
 def train(plan: Plan, data: Path) -> Path:
