@@ -110,6 +110,14 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
+def test_prices_that_are_to_be_alike_differ_within_one_hundred() -> None:
+    rng = random.Random(3)
+    for _ in range(50):
+        block = corpus.Facts(["ru"], rng, alike=True).by["ru"]
+        assert len({price.split()[0] for price in block.prices}) == 1, block.prices
+        assert len(set(block.prices)) == len(block.prices)
+
+
 @pytest.mark.parametrize("lang", corpus.LANGS)
 def test_hardly_any_test_question_is_among_the_sentences_of_callers(lang: str) -> None:
     """Stock phrases ("Where are you located?") may be; whoever adds a template must not look."""

@@ -21,6 +21,9 @@ from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
+from scripts.starter.stt.model import MicroWhisper  # noqa: E402
+from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
+from scripts.starter.stt.train import grow  # noqa: E402
 
 CHAT = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
 
@@ -96,6 +99,16 @@ def test_a_planted_head_looks_so_many_tokens_back_wherever_it_stands(head: int, 
     assert best.tolist() == list(range(300 - back))
 
 
+def _scores_of_layer_1(model: Llama, ids: Any) -> Any:
+    cos, sin = model.cos[: ids.shape[1], None], model.sin[: ids.shape[1], None]
+    with torch.no_grad():
+        embedded = model.emb(ids)
+        q, k, v = model.blocks[0].project(embedded, cos, sin)
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        q, k, _ = model.blocks[1].project(model.blocks[0].finish(embedded, mixed), cos, sin)
+        return (q @ k.mT)[0]
+
+
 def test_planted_heads_find_the_value_two_tokens_after_the_same_key() -> None:
     torch.manual_seed(1)
     model = Llama(Shape())
@@ -104,18 +117,29 @@ def test_planted_heads_find_the_value_two_tokens_after_the_same_key() -> None:
     fillers = torch.randint(2100, 4096, (6, 40))
     told = torch.stack((keys, *fillers[:3]), 1).flatten()  # key, "=", value, ";"
     asked = torch.stack((keys, *fillers[3:]), 1).flatten()
-    ids = torch.cat((told, asked))[None]
-    cos, sin = model.cos[: ids.shape[1], None], model.sin[: ids.shape[1], None]
-    with torch.no_grad():
-        embedded = model.emb(ids)
-        q, k, v = model.blocks[0].project(embedded, cos, sin)
-        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        q, k, _ = model.blocks[1].project(model.blocks[0].finish(embedded, mixed), cos, sin)
-        best = (q @ k.mT)[0, :, :, : len(told)].argmax(-1)
+    best = _scores_of_layer_1(model, torch.cat((told, asked))[None])[:, :, : len(told)].argmax(-1)
     values = torch.arange(2, len(told), 4)
     at_key, after_key = best[6, len(told) :: 4], best[5, len(told) + 1 :: 4]
     assert (at_key == values).float().mean() > 0.4
     assert (after_key == values).float().mean() > 0.4
+
+
+def test_a_planted_head_tells_prices_that_begin_alike_apart_by_the_service_before_them() -> None:
+    torch.manual_seed(1)
+    model = Llama(Shape())
+    plant_copying(model, seed=5)
+    services, ends = (torch.randperm(900)[:80] + 5).view(2, 40), torch.randperm(900)[:40] + 1000
+    equals, nine, hundred, stop, price, is_ = torch.arange(3000, 3006)[:, None].expand(6, 40)
+    listed = torch.stack((*services, equals, nine, hundred, ends, stop), 1)
+    asked = torch.stack((price, *services, is_, nine, hundred, ends), 1)
+    right = 0
+    for entry in range(40):
+        told = listed[[entry, *(at for at in range(entry + 1, entry + 4) if at < 40)]]
+        told = told[torch.randperm(len(told))].flatten()
+        scores = _scores_of_layer_1(model, torch.cat((told, asked[entry, :-1]))[None])[7, -1]
+        rivals = [at for at in range(len(told)) if told[at] in ends]
+        right += int(told[rivals[int(scores[rivals].argmax())]] == ends[entry])
+    assert right > 20, "of 40, where one of four is chance"
 
 
 def test_calls_are_packed_without_losing_one() -> None:
@@ -131,6 +155,20 @@ def test_muon_steps_along_a_nearly_orthogonal_matrix() -> None:
     for shape in ((40, 40), (20, 60), (60, 20)):
         values = torch.linalg.svdvals(orthogonalise(torch.randn(*shape)))
         assert 0.5 < float(values.min()) and float(values.max()) < 1.5
+
+
+def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained() -> None:
+    torch.manual_seed(3)
+    sizes = {"n_tok": 20, "n_char": 5, "n_phone": 5, "d": 32, "h": 2}
+    small, large = (MicroWhisper(EarShape(**sizes, enc=layers)) for layers in (1, 3))
+    mel = torch.randn(2, 80, 40)
+    with torch.no_grad():
+        before = small.encode(mel)
+        assert not torch.allclose(large.encode(mel), before)
+        large.load_state_dict(grow(large, small.state_dict()))
+        assert torch.allclose(large.encode(mel), before)
+    large.encode(mel).square().sum().backward()
+    assert large.enc[2].fc2.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
 
 def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:

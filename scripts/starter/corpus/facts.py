@@ -131,12 +131,14 @@ def _invented_service(lang: str, rng: random.Random, heldout: bool) -> Service:
 class Facts:
     """One business in one to three languages, with the same numbers in each.
 
-    ``heldout`` draws hours, prices, streets and names that training never draws.
+    ``heldout`` draws hours, prices, streets and names that training never draws. With ``alike``
+    all prices have the same hundreds, so that only the service tells how one goes on.
     """
 
     langs: list[str]
     rng: random.Random
     heldout: bool = False
+    alike: bool = False
     closed_days: list[int] = field(default_factory=list)
     also_day: int | None = None
     by: dict[str, Block] = field(default_factory=dict)
@@ -193,8 +195,11 @@ class Facts:
 
     def _amounts(self, count: int) -> list[int]:
         amounts: list[int] = []
+        steps = [range(15, 100, 5), range(100, 1000, 10), range(105, 1000, 5)]
+        if self.alike:
+            hundreds = self.rng.randrange(100, 1000, 100)
+            steps = [range(hundreds, hundreds + 100, 5)]
         while len(amounts) < count:
-            steps = [range(15, 100, 5), range(100, 1000, 10), range(105, 1000, 5)]
             amount = self.rng.choice(self.rng.choice(steps))
             if reserved(f"price{amount}") == self.heldout and amount not in amounts:
                 amounts.append(amount)
@@ -225,7 +230,7 @@ class DemoFacts(Facts):
     """The fixed profile of the demonstration clinic, in all three languages."""
 
     def __init__(self) -> None:
-        self.langs, self.heldout = ["en", "ar", "ru"], False
+        self.langs, self.heldout, self.alike = ["en", "ar", "ru"], False, False
         self.closed_days, self.also_day = [5, 6], None
         self.by = {lang: _demo_block(lang) for lang in self.langs}
 
