@@ -264,7 +264,7 @@ def _plant_choosers(model: Llama, spaces: _Spaces, generator: torch.Generator) -
     matches = {
         half + 1: [(4.0, previous, turned)],
         half + 2: [(4.0, look, turned)],
-        half + 3: [(2.9, look, previous), (10.0, topic, topic)],
+        half + 3: [(8.0, look, previous), (8.0, topic, topic)],
     }
     for number, pairs in matches.items():
         _plant_match(second, number, pairs, generator)
