@@ -128,8 +128,8 @@ def test_a_planted_head_tells_prices_that_begin_alike_apart_by_the_service_befor
     torch.manual_seed(1)
     model = Llama(Shape())
     plant_copying(model, seed=5)
-    services, ends = (torch.randperm(900)[:80] + 5).view(2, 40), torch.randperm(900)[:40] + 1000
-    equals, nine, hundred, stop, price, is_ = torch.arange(3000, 3006)[:, None].expand(6, 40)
+    services, ends = (torch.randperm(1900)[:80] + 2100).view(2, 40), torch.randperm(900)[:40] + 500
+    equals, nine, hundred, stop, price, is_ = torch.arange(300, 306)[:, None].expand(6, 40)
     listed = torch.stack((*services, equals, nine, hundred, ends, stop), 1)
     asked = torch.stack((price, *services, is_, nine, hundred, ends), 1)
     right = 0
@@ -139,7 +139,7 @@ def test_a_planted_head_tells_prices_that_begin_alike_apart_by_the_service_befor
         scores = _scores_of_layer_1(model, torch.cat((told, asked[entry, :-1]))[None])[7, -1]
         rivals = [at for at in range(len(told)) if told[at] in ends]
         right += int(told[rivals[int(scores[rivals].argmax())]] == ends[entry])
-    assert right > 16, "of 40, where one of four is chance"
+    assert right > 30, "of 40, where one of four is chance"
 
 
 def test_calls_are_packed_without_losing_one() -> None:

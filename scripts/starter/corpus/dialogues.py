@@ -52,7 +52,7 @@ def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]
     """An exercise in looking things up: every price of a random business, what it offers and does
     not offer, then a person.
     """
-    call = Call(lang, rng, Facts([lang], rng, alike=rng.random() < 0.5), confusions=confusions)
+    call = Call(lang, rng, Facts([lang], rng, alike=rng.random() < 0.7), confusions=confusions)
     priced = list(zip(call.block.services, call.block.prices, strict=True))
     for service, amount in rng.sample(priced, len(priced)):
         tasks.tell_price(call, rng.choice(["price", "has"]), service, amount)

@@ -243,7 +243,7 @@ class CallBatches:
                     start = max(1, note.index - rng.choice(_DRILLS[note.key]))
                     excerpt = call.messages[start : note.index + 1]
                     drills.append(encode_drill(self.tokenizer, excerpt))
-        for _ in range(self._pool // 3):
+        for _ in range(self._pool * 2 // 3):
             call = corpus.lookup_call(rng.choice(corpus.LANGS), rng, self._confusions)
             drills.append(encode_call(self.tokenizer, call.messages))
         batches = [collate(group) for group in packed(drills, self.tokens)]

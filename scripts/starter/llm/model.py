@@ -14,7 +14,8 @@ _GAIN = 0.8  # of the choosing heads' values, and again of their outputs
 # Pairs of the rotation and their gain: the fastest tell neighbours apart, slower ones see about ten
 # tokens.
 _NEXT, _NEAR = (slice(0, 8), 1.6), (slice(5, 9), 0.5)
-_TOPIC = 32  # dimensions kept for what is spoken about
+_TOPIC = 31  # dimensions kept for what is spoken about
+_RARE = 2048  # from this number on a token counts as rare: merges are numbered as they were found
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class _Spaces:
 
     constant: Tensor  # (dim,), the same in every token
     previous: Tensor  # (head, dim), the tokens before
-    topic: Tensor  # (_TOPIC, dim), the mean of the last ones
+    topic: Tensor  # (_TOPIC, dim), the mean of the last rare ones
+    rarity: Tensor  # (dim,), how rare the token is
     look: Tensor  # (head, dim), a part of the token itself
 
 
@@ -171,14 +173,12 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
     basis = torch.linalg.qr(torch.randn(dim, dim, generator=generator))[0].T
     constant, previous, body = basis[0], basis[1 : 1 + head], basis[1 + head :]
     random_rows = torch.randn(shape.vocab, len(body), generator=generator)
-    random_rows[:, -_TOPIC:] = 0
-    # Every token has the same share of the constant and the same length, or scores would blur.
-    table = F.normalize(random_rows, dim=1) @ body * 0.83 + 0.5 * constant
-    model.emb.weight.copy_(table)
+    random_rows[:, -_TOPIC - 1 :] = 0
+    model.emb.weight.copy_(F.normalize(random_rows, dim=1) @ body * 0.83)
     for block in model.blocks:
         block.o.weight.zero_()
         block.down.weight.zero_()
-    look, topic = body[:head], body[-_TOPIC:]
+    look, topic, rarity = body[:head], body[-_TOPIC - 1 : -1], body[-1]
     first, second = model.blocks[0], model.blocks[1]
     _plant_look_back(first, 0, 1, constant, _NEXT)
     _plant_value(first, 0, look, previous, 1.0, 0.08)
@@ -186,8 +186,11 @@ def plant_copying(model: Llama, seed: int) -> Callable[[], None]:
         part = body[number * head : (number + 1) * head]
         _plant_match(second, number, [(2.9, look, previous)], generator)
         _plant_value(second, number, part, part, 1.0, 0.6)
-    _plant_choosers(model, _Spaces(constant, previous, topic, look), generator)
-    return _protector(model, torch.cat((basis[: 1 + head], topic)), look)
+    spaces = _Spaces(constant, previous, topic, rarity, look)
+    _plant_choosers(model, spaces, generator)
+    protect = _protector(model, spaces)
+    protect()
+    return protect
 
 
 def _plant_look_back(
@@ -246,8 +249,8 @@ def _plant_choosers(model: Llama, spaces: _Spaces, generator: torch.Generator) -
       token, or myself": the value of a key in "key = value". The last begins with "where before
       stands what I am, and nearby what is near me": of prices that begin alike, the right one.
     * For these, two heads of layer 0 write the token two back beside the previous one, turned, and
-      the mean of the last ten or so, from which training can leave out what says nothing. A third
-      looks three tokens back.
+      the mean of the last ten or so, in which a rare token counts up to fifty times as much as a
+      frequent one. A third looks three tokens back.
 
     Before the first of these were planted, the first token of a name that the caller had just said
     was right in 27 % of the replies, its continuation in 99 %.
@@ -258,13 +261,15 @@ def _plant_choosers(model: Llama, spaces: _Spaces, generator: torch.Generator) -
     for number in (half, half + 1):
         _plant_look_back(first, number, number - half + 2, spaces.constant, _NEXT)
     _plant_look_back(first, half + 2, 0, spaces.constant, _NEAR)
+    slowest = (half + 3) * head - 2
+    first.q.weight[slowest], first.k.weight[slowest] = spaces.constant, spaces.rarity
     turned = torch.linalg.qr(torch.randn(head, head, generator=generator))[0] @ previous
     _plant_value(first, half, look, turned, 1.0, 0.056)  # a little less than the previous token
     _plant_value(first, half + 2, look[:_TOPIC], topic, 1.0, 0.15)
     matches = {
         half + 1: [(4.0, previous, turned)],
         half + 2: [(4.0, look, turned)],
-        half + 3: [(8.0, look, previous), (8.0, topic, topic)],
+        half + 3: [(10.0, look, previous), (13.0, topic, topic)],
     }
     for number, pairs in matches.items():
         _plant_match(second, number, pairs, generator)
@@ -272,19 +277,27 @@ def _plant_choosers(model: Llama, spaces: _Spaces, generator: torch.Generator) -
         _plant_value(second, number, look, look, _GAIN, _GAIN)
 
 
-def _protector(model: Llama, clean: Tensor, look: Tensor) -> Callable[[], None]:
-    """``clean`` are the rows of the constant, the tokens before and the topic, which nothing else
-    may use. The circuit is kept whole, and of the topic's head the output.
+def _protector(model: Llama, spaces: _Spaces) -> Callable[[], None]:
+    """Nothing but the planted heads may write into the spaces of the constant, the tokens before,
+    the topic and the rarity. The circuit is kept whole, of the choosers what layer 0 does for them
+    and what the last one looks for.
     """
     shape, first, second = model.shape, model.blocks[0], model.blocks[1]
     one, two = slice(0, shape.head), slice(0, 2 * shape.head)
     half = shape.heads // 2
-    back, near = (slice(at * shape.head, (at + 1) * shape.head) for at in (half, half + 2))
-    parts = [(linear, rows) for linear in (first.q, first.k, first.v) for rows in (one, back)]
-    parts += [(second.q, two), (second.k, two)]
+    back, near, alike = (
+        slice(at * shape.head, (at + 1) * shape.head) for at in (half, half + 2, half + 3)
+    )
+    parts = [(linear, rows) for linear in (first.q, first.k, first.v) for rows in (one, back, near)]
+    parts += [(linear, rows) for linear in (second.q, second.k) for rows in (two, alike)]
     kept = [(linear.weight, rows, linear.weight[rows].clone()) for linear, rows in parts]
     writing = [(rows, first.o.weight[:, rows].clone()) for rows in (one, back, near)]
-    guarded = torch.cat((clean, look))  # layer 0 may not write here
+    constant, rarity = spaces.constant[None], spaces.rarity[None]
+    clean = torch.cat((constant, spaces.previous, spaces.topic, rarity))
+    guarded = torch.cat((clean, spaces.look))  # layer 0 may not write here
+    rare = (torch.arange(shape.vocab) / _RARE).clamp(max=1)[:, None]
+    # Every token has the same share of the constant, or scores would blur.
+    fixed = 0.6 * constant + 0.3 * rare * rarity
 
     @torch.no_grad()
     def protect() -> None:
@@ -301,6 +314,6 @@ def _protector(model: Llama, clean: Tensor, look: Tensor) -> Callable[[], None]:
         table = model.emb.weight
         table.sub_(table.mean(0))  # a shift common to all tokens changes no probability
         table.sub_((table @ free.T) @ free)
-        table.add_(0.6 * table.norm(dim=1, keepdim=True) * free[0])
+        table.add_(table.norm(dim=1, keepdim=True) * fixed.to(where))
 
     return protect
