@@ -274,7 +274,8 @@ def _plant_choosers(model: Llama, spaces: _Spaces, generator: torch.Generator) -
     for number, pairs in matches.items():
         _plant_match(second, number, pairs, generator)
     for number in range(half, half + 4):  # elsewhere than in ``look`` layer 0 has covered the token
-        _plant_value(second, number, look, look, _GAIN, _GAIN)
+        loud = 2 if number == half + 3 else 1  # it has to outvote the two heads that copy
+        _plant_value(second, number, look, look, _GAIN, loud * _GAIN)
 
 
 def _protector(model: Llama, spaces: _Spaces) -> Callable[[], None]:
