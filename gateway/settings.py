@@ -120,15 +120,21 @@ class Settings(BaseSettings):
         return self.models.stt(self.stt_model)
 
     @property
+    def _hears_with_starter(self) -> bool:
+        """Whether the recogniser is the one that comes along, given by its name or its path."""
+        starter = self.models.stt(STARTER)
+        return os.path.realpath(self.stt_path) == os.path.realpath(starter)
+
+    @property
     def beam_size(self) -> int:
         """Hypotheses that the recogniser follows; the starter model is unsure and gains by two."""
-        return self.stt_beam_size or (2 if self.stt_model == STARTER else 1)
+        return self.stt_beam_size or (2 if self._hears_with_starter else 1)
 
     @property
     def uses_hotwords(self) -> bool:
         """Whether the recogniser is told names and services; the starter model knows no prompts."""
         if self.stt_hotwords == "auto":
-            return self.stt_model != STARTER
+            return not self._hears_with_starter
         return self.stt_hotwords == "on"
 
     @property

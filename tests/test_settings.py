@@ -15,6 +15,7 @@ from gateway.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parent.parent
 EXAMPLE = PROJECT / ".env.example"
+STARTER_EAR = PROJECT / "models" / "starter" / "stt"
 
 
 @pytest.fixture(autouse=True)
@@ -264,6 +265,8 @@ def test_threads_are_the_cores_of_the_machine_unless_set(monkeypatch: pytest.Mon
     ("variables", "beam_size", "hotwords"),
     [
         ({}, 2, False),
+        ({"STT_MODEL": str(STARTER_EAR)}, 2, False),
+        ({"STT_MODEL": f"{STARTER_EAR.parent}/../starter/stt/"}, 2, False),
         ({"STT_MODEL": "whisper-small"}, 1, True),
         ({"STT_MODEL": "whisper-small", "STT_BEAM_SIZE": "5", "STT_HOTWORDS": "off"}, 5, False),
         ({"STT_BEAM_SIZE": "1", "STT_HOTWORDS": "on"}, 1, True),
