@@ -23,9 +23,13 @@ from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.model import MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
+from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
+from scripts.starter.stt.restore import restore_pieces  # noqa: E402
 from scripts.starter.stt.train import grow  # noqa: E402
+from scripts.starter.stt.vocabulary import Vocabulary  # noqa: E402
 
-CHAT = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
+MODELS = Path(__file__).parents[2] / "models" / "starter"
+CHAT, EAR = MODELS / "llm" / "model.gguf", MODELS / "stt"
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,18 @@ def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained()
         assert torch.allclose(large.encode(mel), before)
     large.encode(mel).square().sum().backward()
     assert large.enc[2].fc2.weight.grad.abs().sum() > 0, "and the new layers can learn"
+
+
+def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_lacks(
+    tmp_path: Path,
+) -> None:
+    restore_pieces(EAR, tmp_path / "pieces.json")
+    vocabulary = Vocabulary.load(tmp_path / "pieces.json")
+    deeper = MicroWhisper(EarShape(len(vocabulary.rows), n_char=5, n_phone=5, enc=6))
+    weights = restore_ear(EAR, deeper, vocabulary)
+    missing = deeper.state_dict().keys() - weights.keys()
+    assert {name.split(".")[0] for name in missing} == {"ctc", "phone", "enc"}
+    assert all(name.startswith("enc.5.") for name in missing if name.startswith("enc"))
 
 
 def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:
