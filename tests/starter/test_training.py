@@ -23,10 +23,10 @@ from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.model import MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
+from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
-from scripts.starter.stt.restore import restore_pieces  # noqa: E402
-from scripts.starter.stt.train import grow  # noqa: E402
-from scripts.starter.stt.vocabulary import Vocabulary  # noqa: E402
+from scripts.starter.stt.train import Plan, grow, prepare_inventory, widen  # noqa: E402
+from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
 CHAT, EAR = MODELS / "llm" / "model.gguf", MODELS / "stt"
@@ -175,16 +175,51 @@ def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained()
     assert large.enc[2].fc2.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
 
-def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_lacks(
+def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_lacks() -> None:
+    vocabulary = Vocabulary(Whisper(), restore_pieces(EAR))
+    variables = read_variables(EAR / "model.bin")
+    enc, dec = (
+        sum(f"{side}/layer_{at}/ffn/layer_norm/gamma" in variables for at in range(20))
+        for side in ("encoder", "decoder")
+    )
+    shape = EarShape(len(vocabulary.rows), n_char=5, n_phone=5, enc=enc + 1, dec=dec)
+    deeper = MicroWhisper(shape)
+    missing = deeper.state_dict().keys() - restore_ear(EAR, deeper, vocabulary).keys()
+    assert {name.split(".")[0] for name in missing} == {"ctc", "phone", "enc"}
+    assert all(name.startswith(f"enc.{enc}.") for name in missing if name.startswith("enc"))
+
+
+def test_a_new_token_begins_as_the_mean_of_those_that_spelt_it_and_the_others_stay() -> None:
+    whisper = Whisper()
+    former = Vocabulary(whisper, {p: whisper.ranks[p] for p in (b" cu", b"st", b"om", b"er")})
+    pieces = {p: whisper.ranks[p] for p in (b" cu", b"st", b"om", b"er", b" customer", b"\xd8")}
+    now = Vocabulary(whisper, pieces)
+    model = MicroWhisper(EarShape(len(now.rows), n_char=5, n_phone=5, d=32, h=2))
+    table = torch.randn(len(former.rows), 32)
+    wide = widen(model, table, former, now)
+    (customer,), spelt = now.encode("customer") or [], former.encode("customer") or []
+    assert len(spelt) == 4
+    assert torch.allclose(wide[customer], table[spelt].mean(0))
+    for name in ("endoftext", "ar", "nospeech"):
+        assert torch.equal(wide[now.special(name)], table[former.special(name)])
+    unknown = now.rows.index(pieces[b"\xd8"])
+    assert torch.equal(wide[unknown], model.emb.weight[unknown]), "nothing spelt it"
+
+
+def test_a_training_keeps_the_tokens_of_its_start_and_adds_the_frequent_ones_of_its_speech(
     tmp_path: Path,
 ) -> None:
-    restore_pieces(EAR, tmp_path / "pieces.json")
-    vocabulary = Vocabulary.load(tmp_path / "pieces.json")
-    deeper = MicroWhisper(EarShape(len(vocabulary.rows), n_char=5, n_phone=5, enc=6))
-    weights = restore_ear(EAR, deeper, vocabulary)
-    missing = deeper.state_dict().keys() - weights.keys()
-    assert {name.split(".")[0] for name in missing} == {"ctc", "phone", "enc"}
-    assert all(name.startswith("enc.5.") for name in missing if name.startswith("enc"))
+    rows = [
+        {"offset": 0, "length": 1, "lang": "en", "text": "My umbrella", "engine": "flite"}
+        | {"voice": "slt", "phonemes": [[0.0, "m"]]}
+    ] * 20
+    (tmp_path / "train1.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "train1.bin").write_bytes(b"\0\0")
+    prepare_inventory(Plan(tmp_path / "work", 1.0, EAR), tmp_path)
+    found, former = load_pieces(tmp_path / "work" / "pieces.json"), restore_pieces(EAR)
+    assert former.items() <= found.items()
+    assert found.keys() - former.keys() <= {b" My", b" umbrella"}
+    assert b" umbrella" in found
 
 
 def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:

@@ -155,7 +155,7 @@ def own_words(chat: Chat, show: bool = False) -> dict[str, str]:
                 ]
             )
             reply = take_apart(text)
-            right_kind = kind in kinds_of(lang, reply.spoken)
+            right_kind = _SAME_KIND.get(kind, kind) in kinds_of(lang, reply.spoken)
             if wanted:
                 tally.add(f"fact, {lang}", wanted in _flat(reply.spoken))
             tally.add(f"kind, {lang}", right_kind)

@@ -26,7 +26,7 @@ class Shape:
     d: int = 192
     h: int = 4
     enc: int = 5
-    dec: int = 2
+    dec: int = 4
     max_text: int = 448
 
 

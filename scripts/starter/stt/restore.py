@@ -13,7 +13,7 @@ import torch
 
 from .export import UNUSED
 from .model import MicroWhisper
-from .vocabulary import Vocabulary, Whisper, save_pieces
+from .vocabulary import Vocabulary, Whisper
 
 Arrays = dict[str, npt.NDArray[Any]]
 # By CTranslate2's number of the type (include/ctranslate2/types.h).
@@ -56,13 +56,15 @@ def _variable(file: BinaryIO) -> tuple[str, npt.NDArray[Any]]:
 
 
 def restore(folder: Path, model: MicroWhisper, vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
-    """The weights of ``model`` that the export in ``folder`` holds; it may have fewer layers."""
+    """The weights of ``model`` that the export in ``folder`` holds; it may have fewer layers.
+    ``vocabulary`` is that of the export.
+    """
     variables = read_variables(folder / "model.bin")
     wanted = model.state_dict()
     weights: dict[str, torch.Tensor] = {}
 
     def put(name: str, value: npt.NDArray[Any]) -> None:
-        weights[name] = torch.tensor(value).reshape(wanted[name].shape)
+        weights[name] = torch.tensor(value).reshape(-1, *wanted[name].shape[1:])
 
     def linear(name: str, source: str, part: int = 0, parts: int = 1) -> None:
         for kind in ("weight", "bias"):
@@ -103,10 +105,8 @@ def restore(folder: Path, model: MicroWhisper, vocabulary: Vocabulary) -> dict[s
     return weights
 
 
-def restore_pieces(folder: Path, out: Path) -> None:
-    """Write the ``pieces.json`` of an export: the rows of its table that were trained."""
+def restore_pieces(folder: Path) -> dict[bytes, int]:
+    """The pieces of an export and their Whisper ids: the rows of its table that were trained."""
     table = read_variables(folder / "model.bin")["decoder/embeddings/weight"]
-    whisper = Whisper()
-    pieces = {piece: row for piece, row in whisper.ranks.items() if table[row, 0] > UNUSED / 2}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_pieces(pieces, out)
+    ranks = Whisper().ranks
+    return {piece: row for piece, row in ranks.items() if table[row, 0] > UNUSED / 2}

@@ -31,7 +31,7 @@ from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
 from .dataset import SpeechSet, finished_sets
 from .model import CHARACTERS, MicroWhisper, Shape
 from .restore import restore, restore_pieces
-from .vocabulary import Vocabulary, Whisper, choose_pieces, save_pieces
+from .vocabulary import Vocabulary, Whisper, choose_pieces, load_pieces, save_pieces
 
 _CTC_WEIGHT = 0.2
 _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
@@ -57,23 +57,24 @@ class Plan:
 
 
 def prepare_inventory(plan: Plan, data: Path) -> None:
-    """Take the trained tokens and the phoneme names from where the training starts, or choose them
-    from the first sets, once.
+    """Choose the trained tokens and the phoneme names from the first sets, once. What the training
+    starts from keeps its own tokens, and a checkpoint its phonemes.
     """
     pieces, phones = plan.work / "pieces.json", plan.work / "phones.json"
     if pieces.exists() and phones.exists():
         return
     plan.work.mkdir(parents=True, exist_ok=True)
-    if plan.init is not None and not plan.init.is_dir():
-        for file in (pieces, phones):
-            file.write_bytes((plan.init.parent / file.name).read_bytes())
-        return
     rows = [row for path in finished_sets(data)[:2] for row in SpeechSet(path).rows]
-    if plan.init is None:
-        save_pieces(choose_pieces(Whisper(), [row.text for row in rows]), pieces)
+    former = _former_pieces(plan.init) if plan.init else {}
+    save_pieces(choose_pieces(Whisper(), [row.text for row in rows]) | former, pieces)
+    if plan.init is not None and not plan.init.is_dir():
+        phones.write_bytes((plan.init.parent / phones.name).read_bytes())
     else:
-        restore_pieces(plan.init, pieces)
-    phones.write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
+        phones.write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
+
+
+def _former_pieces(init: Path) -> dict[bytes, int]:
+    return restore_pieces(init) if init.is_dir() else load_pieces(init.parent / "pieces.json")
 
 
 def build_model(work: Path) -> MicroWhisper:
@@ -142,14 +143,28 @@ def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> I
 
 
 def _load(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
+    former = Vocabulary(Whisper(), _former_pieces(start))
     if start.is_dir():
-        state = {"model": restore(start, model, Vocabulary.load(work / "pieces.json"))}
+        state = {"model": restore(start, model, former)}
     else:
         state = torch.load(start, map_location="cpu", weights_only=True)
-    grown = grow(model, state["model"])
-    if len(grown) > len(state["model"]):
+    weights = state["model"]
+    widened = widen(model, weights["emb.weight"], former, Vocabulary.load(work / "pieces.json"))
+    grown = grow(model, weights | {"emb.weight": widened})
+    if len(grown) > len(weights) or len(widened) > len(weights["emb.weight"]):
         state.pop("opts", None)  # they belong to the smaller model
     return state | {"model": grown}
+
+
+def widen(model: MicroWhisper, table: Tensor, former: Vocabulary, now: Vocabulary) -> Tensor:
+    """The token table (len(now.rows), d) of ``model``, from one over the ``former`` vocabulary. A
+    token that is new begins as the mean of those that spelt it.
+    """
+    wide = model.emb.weight.detach().clone()
+    for at, row in enumerate(now.rows):
+        if spelt := former.spelling(row):
+            wide[at] = table[spelt].mean(0)
+    return wide
 
 
 def grow(model: MicroWhisper, weights: dict[str, Tensor]) -> dict[str, Tensor]:

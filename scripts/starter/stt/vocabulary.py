@@ -59,8 +59,12 @@ class Whisper:
         return parts
 
 
-def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 100) -> dict[bytes, int]:
-    """Tokens seen at least ``threshold`` times, plus whatever spells every character."""
+def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 20) -> dict[bytes, int]:
+    """Tokens seen at least ``threshold`` times, plus whatever spells every character.
+
+    A word that is one token is written right once it is heard right; put together from pieces it
+    gets spelt by ear.
+    """
     words = Counter(word for text in texts for word in _WORD.findall(" " + text))
     counts: Counter[bytes] = Counter()
     for word, count in words.items():
@@ -82,7 +86,8 @@ class Vocabulary:
         names = [f"<|{name}|>" for name in _CONTROL]
         names += [f"<|{tenth / 10:.2f}|>" for tenth in range(MAX_SECONDS * 10 + 1)]
         self.rows = sorted(set(pieces.values())) + [whisper.special[name] for name in names]
-        local = {row: i for i, row in enumerate(self.rows)}
+        self._local = local = {row: i for i, row in enumerate(self.rows)}
+        self._by_row = {row: piece for piece, row in whisper.ranks.items()}
         self._special = {name: local[whisper.special[name]] for name in names}
         self._pieces = {piece: local[row] for piece, row in pieces.items()}
         self._short = {
@@ -96,10 +101,7 @@ class Vocabulary:
     @classmethod
     def load(cls, pieces: Path) -> "Vocabulary":
         """From a ``pieces.json`` (Whisper ids) written by ``save_pieces``."""
-        whisper = Whisper()
-        by_id = {number: piece for piece, number in whisper.ranks.items()}
-        found = json.loads(pieces.read_text())
-        return cls(whisper, {by_id[number]: number for number in found})
+        return cls(Whisper(), load_pieces(pieces))
 
     def special(self, name: str) -> int:
         """Local token of ``<|name|>``."""
@@ -128,10 +130,24 @@ class Vocabulary:
             tokens += found
         return tokens
 
+    def spelling(self, row: int) -> list[int] | None:
+        """Local tokens for Whisper's token ``row``: itself when it is trained, else the fewest
+        that are; None for what they cannot write.
+        """
+        if row in self._local:
+            return [self._local[row]]
+        return _fewest(self._by_row.get(row, b"\0"), self._pieces)
+
 
 def save_pieces(pieces: dict[bytes, int], path: Path) -> None:
     """Write the Whisper ids of the chosen pieces."""
     path.write_text(json.dumps(sorted(pieces.values())))
+
+
+def load_pieces(path: Path) -> dict[bytes, int]:
+    """What ``save_pieces`` wrote."""
+    by_id = {number: piece for piece, number in Whisper().ranks.items()}
+    return {by_id[number]: number for number in json.loads(path.read_text())}
 
 
 def _fewest(word: bytes, pieces: dict[bytes, int]) -> list[int] | None:
