@@ -49,15 +49,16 @@ def demo_call(
 
 
 def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]) -> Call:
-    """An exercise in looking things up: every price of a random business, what it offers and does
-    not offer, then a person.
+    """An exercise in looking things up: every price of a random business, the list of what it
+    offers, three times, then a person.
     """
     call = Call(lang, rng, Facts([lang], rng, alike=rng.random() < 0.7), confusions=confusions)
     priced = list(zip(call.block.services, call.block.prices, strict=True))
     for service, amount in rng.sample(priced, len(priced)):
         tasks.tell_price(call, rng.choice(["price", "has"]), service, amount)
-    asked = [tasks.services, tasks.refuse_service, rng.choice([tasks.hours, tasks.address])]
-    for task in rng.sample(asked, 3):
+    lists = [tasks.services, tasks.refuse_service, tasks.refuse_service]
+    asked = [*lists, rng.choice([tasks.hours, tasks.address])]
+    for task in rng.sample(asked, len(asked)):
         task(call)
     tasks.own_person(call)
     return call
