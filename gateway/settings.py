@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigError
 from gateway.machine import physical_cores
+from gateway.model_hints import stt_hints
 from gateway.model_paths import STARTER, ModelPaths, expanded, path_meant
 
 logger = logging.getLogger(__name__)
@@ -120,21 +121,15 @@ class Settings(BaseSettings):
         return self.models.stt(self.stt_model)
 
     @property
-    def _hears_with_starter(self) -> bool:
-        """Whether the recogniser is the one that comes along, given by its name or its path."""
-        starter = self.models.stt(STARTER)
-        return os.path.realpath(self.stt_path) == os.path.realpath(starter)
-
-    @property
     def beam_size(self) -> int:
-        """Hypotheses that the recogniser follows; the starter model is unsure and gains by two."""
-        return self.stt_beam_size or (2 if self._hears_with_starter else 1)
+        """Hypotheses that the recogniser follows."""
+        return self.stt_beam_size or stt_hints(self.stt_path).beam_size
 
     @property
     def uses_hotwords(self) -> bool:
-        """Whether the recogniser is told names and services; the starter model knows no prompts."""
+        """Whether the recogniser is told names and services; not all were trained to listen."""
         if self.stt_hotwords == "auto":
-            return not self._hears_with_starter
+            return stt_hints(self.stt_path).prompts
         return self.stt_hotwords == "on"
 
     @property

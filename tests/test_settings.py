@@ -266,7 +266,6 @@ def test_threads_are_the_cores_of_the_machine_unless_set(monkeypatch: pytest.Mon
     [
         ({}, 2, False),
         ({"STT_MODEL": str(STARTER_EAR)}, 2, False),
-        ({"STT_MODEL": f"{STARTER_EAR.parent}/../starter/stt/"}, 2, False),
         ({"STT_MODEL": "whisper-small"}, 1, True),
         ({"STT_MODEL": "whisper-small", "STT_BEAM_SIZE": "5", "STT_HOTWORDS": "off"}, 5, False),
         ({"STT_BEAM_SIZE": "1", "STT_HOTWORDS": "on"}, 1, True),
