@@ -20,12 +20,13 @@ from scripts.starter.llm.batches import encode_call, encode_drill, packed, recal
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
+from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.model import MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
-from scripts.starter.stt.train import Plan, grow, prepare_inventory, widen  # noqa: E402
+from scripts.starter.stt.train import Plan, grow, losses, prepare_inventory, widen  # noqa: E402
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
@@ -187,6 +188,31 @@ def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_
     missing = deeper.state_dict().keys() - restore_ear(EAR, deeper, vocabulary).keys()
     assert {name.split(".")[0] for name in missing} == {"ctc", "phone", "enc"}
     assert all(name.startswith(f"enc.{enc}.") for name in missing if name.startswith("enc"))
+
+
+def test_without_its_encoder_a_recogniser_trains_nothing_but_decoder_and_heads() -> None:
+    torch.manual_seed(4)
+    model = MicroWhisper(EarShape(n_tok=20, n_char=5, n_phone=5, d=32, h=2, enc=1, dec=1))
+    model.dec[0].cross.keep = True
+    tokens = torch.randint(20, (2, 6))
+    batch = SpeechBatch(
+        mel=torch.randn(2, 80, 40).half(),
+        tokens=tokens,
+        targets=tokens,
+        characters=torch.tensor([1, 2, 3]),
+        lengths=torch.tensor([2, 1]),
+        phonemes=torch.ones(2, 20, dtype=torch.long),
+        positions=torch.full((2, 6), 5.0),
+    )
+    trained: list[set[str]] = []
+    for encoder in (False, True):
+        model.zero_grad(set_to_none=True)
+        found = losses(model, batch, encoder)
+        sum(found[name] for name in ("token", "ctc", "phone", "guide")).backward()
+        moved = {name for name, value in model.named_parameters() if value.grad is not None}
+        trained.append({name.split(".")[0] for name in moved})
+    assert trained[1] - trained[0] == {"conv1", "conv2", "enc", "ln_post"}
+    assert {"dec", "emb", "ctc", "phone"} <= trained[0]
 
 
 def test_a_new_token_begins_as_the_mean_of_those_that_spelt_it_and_the_others_stay() -> None:

@@ -15,7 +15,7 @@ _PHONES = Sizes(espeak=30, flite=0, piper=15)
 @dataclass(frozen=True)
 class Recipe:
     """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
-    other sentences.
+    other sentences; ``decoder_only`` is explained in ``train.Plan``.
     """
 
     out: Path
@@ -26,6 +26,7 @@ class Recipe:
     sizes: Sizes = Sizes()
     voices: Path | None = VOICES
     draw: int = 0
+    decoder_only: float = 0.0
 
     def make_speech(self) -> None:
         """Training sets that do not exist yet."""
@@ -43,7 +44,8 @@ class Recipe:
 
         self.make_speech()
         work = self.out / "work"
-        plan = Plan(work, self.minutes, self.init, self.device, draw=self.draw)
+        share = self.decoder_only
+        plan = Plan(work, self.minutes, self.init, self.device, draw=self.draw, decoder_only=share)
         checkpoint = train(plan, self.out / "data")
         export(checkpoint, work, self.out / "model")
         return self.out / "model"
