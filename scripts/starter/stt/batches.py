@@ -43,7 +43,7 @@ class Options:
     timestamps: float = 0.06
     mask: float = 0.3
     middle_window: float = 0.05
-    full_window: float = 0.02
+    full_window: float = 0.04
     ramp: bool = False
 
 
