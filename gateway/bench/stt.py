@@ -102,11 +102,13 @@ def _plain_whisper(settings: Settings, threads: int) -> Callable[[Samples], str]
         local_files_only=True,
     )
 
+    beam_size = settings.beam_size
+
     def transcribe(samples: Samples) -> str:
         segments, _ = model.transcribe(
             samples.astype(np.float32) / 32768,
             language=_LANGUAGE,
-            beam_size=settings.beam_size,
+            beam_size=beam_size,
             temperature=0.0,
             without_timestamps=True,
             condition_on_previous_text=False,
