@@ -248,6 +248,22 @@ def test_a_training_keeps_the_tokens_of_its_start_and_adds_the_frequent_ones_of_
     assert b" umbrella" in found
 
 
+def test_utterances_with_rare_tokens_are_heard_about_twice_as_often(tmp_path: Path) -> None:
+    inventory, texts = tmp_path / "work", ["hello"] * 90 + ["umbrella"] * 10
+    unspelt: dict[str, Any] = {"voice": "slt", "phonemes": None}
+    rows = [
+        {"offset": 0, "length": 1, "lang": lang, "text": text, "engine": "flite"} | unspelt
+        for lang in ("en", "ar", "ru")
+        for text in texts
+    ]
+    (tmp_path / "train1.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "train1.bin").write_bytes(b"\1\0")
+    prepare_inventory(Plan(inventory, 1.0), tmp_path)
+    maker = Maker(tmp_path, inventory, 5, Options())
+    rare = np.mean([maker._any_row().row.text == "umbrella" for _ in range(4000)])
+    assert 0.16 < rare < 0.22, "1 - 0.9 ** 2"
+
+
 def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:
     maker = Maker.__new__(Maker)
     maker.rng, maker.options = np.random.default_rng(1), Options(swap=0.1)

@@ -3,6 +3,7 @@
 import json
 import queue
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
@@ -92,6 +93,15 @@ def phoneme_inventory(rows: list[Row]) -> dict[str, int]:
     return {name: i + 1 for i, name in enumerate(ordered)}
 
 
+@dataclass(frozen=True)
+class _Spoken:
+    """An utterance of a set, and the tokens that spell it."""
+
+    found: SpeechSet
+    row: Row
+    tokens: tuple[int, ...]
+
+
 class Maker:
     """Turns sets of utterances into batches. ``inventory`` holds pieces.json and phones.json."""
 
@@ -101,8 +111,9 @@ class Maker:
         self.vocabulary = Vocabulary.load(inventory / "pieces.json")
         self.phones: dict[str, int] = json.loads((inventory / "phones.json").read_text())
         self._sets: dict[Path, SpeechSet] = {}
-        self._own: dict[str, list[tuple[SpeechSet, Row]]] = {lang: [] for lang in _LANGS}
-        self._other: dict[str, list[tuple[SpeechSet, Row]]] = {lang: [] for lang in _LANGS}
+        self._own: dict[str, list[_Spoken]] = {lang: [] for lang in _LANGS}
+        self._other: dict[str, list[_Spoken]] = {lang: [] for lang in _LANGS}
+        self._counts: Counter[int] = Counter()
         self.look_for_data()
         self._noise = Noise(self.rng, self._babble())
 
@@ -113,24 +124,30 @@ class Maker:
                 continue
             found = self._sets[path] = SpeechSet(path)
             for row in found.rows:
-                if self.vocabulary.encode(row.text) and character_ids(row.text):
+                tokens = self.vocabulary.encode(row.text)
+                if tokens and character_ids(row.text):
                     pools = self._own if row.engine == "piper" else self._other
-                    pools[row.lang].append((found, row))
+                    pools[row.lang].append(_Spoken(found, row, tuple(set(tokens))))
+                    self._counts.update(tokens)
 
     def _babble(self) -> Wave:
         babble = np.zeros(RATE * 40, np.float32)
         for _ in range(120):
-            found, row = self._any_row()
-            wave = found.samples(row).astype(np.float32)[: RATE * 4]
+            spoken = self._any_row()
+            wave = spoken.found.samples(spoken.row).astype(np.float32)[: RATE * 4]
             start = self.rng.integers(len(babble) - len(wave))
             babble[start : start + len(wave)] += wave / (np.abs(wave).max() + 1)
         return babble
 
-    def _any_row(self) -> tuple[SpeechSet, Row]:
+    def _any_row(self) -> _Spoken:
+        """Of two utterances the one with the rarest token. A third of the tokens is heard less
+        than once in a thousand utterances, and would be learned too slowly.
+        """
         lang = _LANGS[self.rng.integers(len(_LANGS))]
         own = self._own[lang] and self.rng.random() < _OWN_VOICES
         pool = self._own[lang] if own else self._other[lang]
-        return pool[self.rng.integers(len(pool))]
+        drawn = [pool[at] for at in self.rng.integers(len(pool), size=2)]
+        return min(drawn, key=lambda spoken: min(self._counts[token] for token in spoken.tokens))
 
     def batches(self, progress: Any) -> Iterator[Batch]:
         """Endless batches; ``progress.value`` is the share of the training that is done."""
@@ -153,9 +170,9 @@ class Maker:
             if self.rng.random() < self.options.no_speech:
                 items.append(self._silent_item())
                 continue
-            found, row = self._any_row()
-            if row.length <= longest * RATE:
-                items.append(self._item(found, row, strength))
+            spoken = self._any_row()
+            if spoken.row.length <= longest * RATE:
+                items.append(self._item(spoken.found, spoken.row, strength))
         return items
 
     def _silent_item(self) -> Item:
