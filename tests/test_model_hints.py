@@ -13,11 +13,11 @@ from gateway.model_hints import SttHints, stt_hints
 STARTER = Path(__file__).parent.parent / "models" / "starter" / "stt"
 
 
-def test_the_starter_model_asks_for_two_hypotheses_and_no_prompt_wherever_it_lies(
+def test_the_starter_model_asks_for_four_hypotheses_and_no_prompt_wherever_it_lies(
     tmp_path: Path,
 ) -> None:
     shutil.copy(STARTER / "config.json", tmp_path)
-    assert stt_hints(tmp_path) == stt_hints(STARTER) == SttHints(prompts=False, beam_size=2)
+    assert stt_hints(tmp_path) == stt_hints(STARTER) == SttHints(prompts=False, beam_size=4)
 
 
 def test_a_model_that_says_nothing_is_prompted_and_follows_one_hypothesis(tmp_path: Path) -> None:

@@ -264,8 +264,8 @@ def test_threads_are_the_cores_of_the_machine_unless_set(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("variables", "beam_size", "hotwords"),
     [
-        ({}, 2, False),
-        ({"STT_MODEL": str(STARTER_EAR)}, 2, False),
+        ({}, 4, False),
+        ({"STT_MODEL": str(STARTER_EAR)}, 4, False),
         ({"STT_MODEL": "whisper-small"}, 1, True),
         ({"STT_MODEL": "whisper-small", "STT_BEAM_SIZE": "5", "STT_HOTWORDS": "off"}, 5, False),
         ({"STT_BEAM_SIZE": "1", "STT_HOTWORDS": "on"}, 1, True),

@@ -27,7 +27,7 @@ _DIGITS = {
 } | {"oh": "0"}
 
 
-_BEAM_SIZE = 2  # what the gateway uses for the starter model
+_BEAM_SIZE = 4  # what the gateway uses for the starter model
 
 
 def normalise(text: str) -> list[str]:

@@ -99,7 +99,7 @@ def export(checkpoint: Path, inventory: Path, out: Path, *, quantise: bool = Tru
     spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
     spec.config.lang_ids = sorted(whisper.special[f"<|{lang}|>"] for lang in ("en", "ar", "ru"))
     # For the gateway; CTranslate2 reads only the keys it knows.
-    spec.config.add_attribute("voice_gateway", {"prompts": False, "beam_size": 2})
+    spec.config.add_attribute("voice_gateway", {"prompts": False, "beam_size": 4})
     spec.config.alignment_heads = [(config["dec"] - 1, head) for head in range(config["h"])]
     spec.register_vocabulary(whisper.tokens)
     spec.validate()
