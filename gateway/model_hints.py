@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-@dataclass(frozen=True)
-class SttHints:
+logger = logging.getLogger(__name__)
+
+
+class SttHints(BaseModel):
     """What holds for a recogniser unless its ``config.json`` says otherwise under
     ``voice_gateway``, as those of the starter recipe do.
 
@@ -17,19 +19,27 @@ class SttHints:
         beam_size: hypotheses to follow; more are slower, and help a model that is unsure.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     prompts: bool = True
-    beam_size: int = 1
+    beam_size: int = Field(default=1, ge=1)
+
+
+class _Config(BaseModel):
+    voice_gateway: SttHints = SttHints()
 
 
 def stt_hints(model: Path) -> SttHints:
-    """The hints of a CTranslate2 Whisper directory; the usual ones where it gives none. What else
-    may be wrong with the directory is said when it is loaded.
+    """The hints of a CTranslate2 Whisper directory; the usual ones, with a warning, where those
+    given make no sense. What else may be wrong with the directory is said when it is loaded.
     """
+    file = model / "config.json"
     try:
-        given = json.loads((model / "config.json").read_bytes())["voice_gateway"]
-        prompts, beam_size = given.get("prompts", True), given.get("beam_size", 1)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return _Config.model_validate_json(file.read_bytes()).voice_gateway
+    except OSError:
         return SttHints()
-    # A bool is an int in Python, and no number of hypotheses.
-    counts = isinstance(beam_size, int) and not isinstance(beam_size, bool) and beam_size >= 1
-    return SttHints(prompts is not False, beam_size if counts else 1)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "its content"
+        logger.warning("%s is ignored for how to ask the model: %s: %s", file, place, first["msg"])
+        return SttHints()

@@ -45,6 +45,16 @@ def test_hints_that_make_no_sense_are_as_good_as_none(tmp_path: Path, content: s
     assert stt_hints(tmp_path) == SttHints()
 
 
+def test_a_hint_that_makes_no_sense_is_named_in_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text('{"voice_gateway": {"prompts": "no"}}')
+    stt_hints(tmp_path)
+    (warning,) = caplog.messages
+    assert "config.json" in warning and "voice_gateway.prompts" in warning
+    assert "boolean" in warning
+
+
 def test_one_hint_leaves_the_other_as_usual(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"voice_gateway": {"prompts": false}}')
     assert stt_hints(tmp_path) == SttHints(prompts=False, beam_size=1)
