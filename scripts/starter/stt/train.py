@@ -167,9 +167,11 @@ def widen(model: MicroWhisper, table: Tensor, former: Vocabulary, now: Vocabular
     token that is new begins as the mean of those that spelt it.
     """
     wide = model.emb.weight.detach().clone()
-    for at, row in enumerate(now.rows):
-        if spelt := former.spelling(row):
+    for piece, at in now.pieces.items():
+        if spelt := former.spelling(piece):
             wide[at] = table[spelt].mean(0)
+    for name, at in now.control.items():
+        wide[at] = table[former.control[name]]
     return wide
 
 

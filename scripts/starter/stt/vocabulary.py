@@ -80,22 +80,23 @@ def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 20) -
 
 
 class Vocabulary:
-    """The trained rows: ``rows[i]`` is the Whisper id of local token ``i``."""
+    """The trained rows: ``rows[i]`` is the Whisper id of local token ``i``. ``pieces`` and
+    ``control`` are the local tokens of the byte-pair tokens and of the control tokens.
+    """
 
     def __init__(self, whisper: Whisper, pieces: dict[bytes, int]) -> None:
         names = [f"<|{name}|>" for name in _CONTROL]
         names += [f"<|{tenth / 10:.2f}|>" for tenth in range(MAX_SECONDS * 10 + 1)]
         self.rows = sorted(set(pieces.values())) + [whisper.special[name] for name in names]
-        self._local = local = {row: i for i, row in enumerate(self.rows)}
-        self._by_row = {row: piece for piece, row in whisper.ranks.items()}
-        self._special = {name: local[whisper.special[name]] for name in names}
-        self._pieces = {piece: local[row] for piece, row in pieces.items()}
+        local = {row: i for i, row in enumerate(self.rows)}
+        self.control = {name: local[whisper.special[name]] for name in names}
+        self.pieces = {piece: local[row] for piece, row in pieces.items()}
         self._short = {
             piece: row
-            for piece, row in self._pieces.items()
+            for piece, row in self.pieces.items()
             if len(piece.decode("utf8", "ignore").strip()) <= 2
         }
-        self.byte_length = {row: len(piece) for piece, row in self._pieces.items()}
+        self.byte_length = {row: len(piece) for piece, row in self.pieces.items()}
         self._cache: dict[tuple[str, bool], list[int] | None] = {}
 
     @classmethod
@@ -105,7 +106,7 @@ class Vocabulary:
 
     def special(self, name: str) -> int:
         """Local token of ``<|name|>``."""
-        return self._special[f"<|{name}|>"]
+        return self.control[f"<|{name}|>"]
 
     def timestamp(self, seconds: float) -> int:
         """Local token of the nearest tenth of a second."""
@@ -123,20 +124,18 @@ class Vocabulary:
             short = rng is not None and rng.random() < spell
             if (word, short) not in self._cache:
                 found = _fewest(word.encode(), self._short) if short else None
-                self._cache[word, short] = found or _fewest(word.encode(), self._pieces)
+                self._cache[word, short] = found or _fewest(word.encode(), self.pieces)
             found = self._cache[word, short]
             if found is None:
                 return None
             tokens += found
         return tokens
 
-    def spelling(self, row: int) -> list[int] | None:
-        """Local tokens for Whisper's token ``row``: itself when it is trained, else the fewest
-        that are; None for what they cannot write.
+    def spelling(self, piece: bytes) -> list[int] | None:
+        """The fewest local tokens that write a piece, itself when it is trained; None when they
+        cannot.
         """
-        if row in self._local:
-            return [self._local[row]]
-        return _fewest(self._by_row.get(row, b"\0"), self._pieces)
+        return _fewest(piece, self.pieces)
 
 
 def save_pieces(pieces: dict[bytes, int], path: Path) -> None:
