@@ -15,6 +15,7 @@ def _arguments() -> argparse.Namespace:
         command.add_argument("--out", type=Path, default=Path(".training"))
         command.add_argument("--init", type=Path, help="model or checkpoint to go on from")
         command.add_argument("--decoder-only", type=float, default=0.0, help="share, for stt")
+        command.add_argument("--processes", type=int, default=1, help="cores to use, for stt")
         command.add_argument("--draw", type=int, default=0, help="another number, other sentences")
         command.add_argument("--confusions", type=Path, help="misread words, for llm")
         command.add_argument("--tiny", action="store_true", help="a little data, to try the chain")
@@ -44,8 +45,15 @@ def _train(arguments: argparse.Namespace) -> None:
         from .stt.recipe import TINY
         from .stt.recipe import Recipe as Stt
 
-        share = arguments.decoder_only
-        recipe = Stt(out / "stt", minutes, device, init, draw=arguments.draw, decoder_only=share)
+        recipe = Stt(
+            out / "stt",
+            minutes,
+            device,
+            init,
+            draw=arguments.draw,
+            decoder_only=arguments.decoder_only,
+            processes=arguments.processes,
+        )
         print((replace(recipe, sets=1, sizes=TINY) if tiny else recipe).run())
     if what in ("llm", "all"):
         from .llm.recipe import Recipe as Llm

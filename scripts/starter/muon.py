@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .precision import fast_dtype
+
 
 def orthogonalise(gradient: Tensor, steps: int = 5) -> Tensor:
     """Newton-Schulz iteration towards the nearest (semi-)orthogonal matrix."""
-    x = gradient.bfloat16()
+    x = gradient.to(fast_dtype(gradient.device.type))
     x = x / (x.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,22 @@ from scripts.starter.llm.batches import encode_call, encode_drill, packed, recal
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
+from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.model import MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
-from scripts.starter.stt.train import Plan, grow, losses, prepare_inventory, widen  # noqa: E402
+from scripts.starter.stt.train import (  # noqa: E402
+    Peer,
+    Plan,
+    grow,
+    losses,
+    prepare_inventory,
+    train_together,
+    widen,
+)
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
@@ -263,6 +273,62 @@ def test_utterances_with_rare_tokens_are_heard_about_twice_as_often(tmp_path: Pa
     maker = Maker(tmp_path, inventory, 5, Options())
     rare = np.mean([maker._any_row().row.text == "umbrella" for _ in range(4000)])
     assert 0.16 < rare < 0.22, "1 - 0.9 ** 2"
+
+
+def test_a_training_goes_halfway_to_its_peer_once_for_each_of_the_peers_checkpoints(
+    tmp_path: Path,
+) -> None:
+    model = MicroWhisper(EarShape(n_tok=20, n_char=5, n_phone=5, d=32, h=2, enc=1, dec=1))
+    weight, checkpoint = model.ctc.weight.detach(), tmp_path / "last.pt"
+    torch.nn.init.zeros_(weight)
+    peer = Peer(checkpoint)
+    peer.approach(model)
+    assert float(weight.max()) == 0.0, "there is no peer yet"
+    ones = {name: torch.ones_like(value) for name, value in model.state_dict().items()}
+    for written, expected in ((1, 0.5), (2, 0.75)):
+        torch.save({"model": ones}, checkpoint)
+        os.utime(checkpoint, (written, written))
+        for _ in range(2):
+            peer.approach(model)
+            assert float(weight.min()) == float(weight.max()) == expected
+
+
+def _speech_set(path: Path, texts: list[str]) -> None:
+    """Noise that claims to be the ``texts``, half a second each."""
+    heard = {"offset": 0, "length": 8000, "engine": "espeak", "voice": "m1", "phonemes": [[0, "m"]]}
+    rows = [heard | {"lang": lang, "text": text} for lang in corpus.LANGS for text in texts]
+    path.with_suffix(".jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    noise = np.random.default_rng(1).normal(0, 3000, 8000).astype(np.int16)
+    path.with_suffix(".bin").write_bytes(noise.tobytes())
+
+
+def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_path: Path) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = Plan(tmp_path / "work", minutes=0.001)
+    mean = torch.load(train_together(plan, tmp_path, processes=2), weights_only=True)
+    both = [
+        torch.load(tmp_path / "work" / name / "last.pt", weights_only=True) for name in ("1", "2")
+    ]
+    assert min(state["step"] for state in both) > 0
+    one, two = (state["ema"]["emb.weight"] for state in both)
+    assert not torch.equal(one, two)
+    assert torch.allclose(mean["model"]["emb.weight"], (one + two) / 2)
+
+
+def test_matrices_are_multiplied_in_bfloat16_only_where_the_processor_does_it_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for found, expected in (
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        ({"avx2": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"neon": True, "bf16": True}, torch.bfloat16),
+    ):
+        fast_dtype.cache_clear()
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        with mixed_precision("cpu"):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
+    monkeypatch.undo()
+    fast_dtype.cache_clear()
 
 
 def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:

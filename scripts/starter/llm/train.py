@@ -16,6 +16,7 @@ from scripts.starter import corpus
 from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, flat_then_linear
 from scripts.starter.muon import Muon
+from scripts.starter.precision import mixed_precision
 
 from .batches import (
     Batch,
@@ -58,7 +59,7 @@ class Plan:
 
 def loss_of(model: Llama, batch: Batch) -> Tensor:
     """Weighted cross-entropy of the next token."""
-    with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
+    with mixed_precision(batch.ids.device.type):
         hidden = model.hidden(batch.ids[:, :-1], batch.prefix)
         weights, targets = batch.weights[:, 1:], batch.ids[:, 1:]
         counted = weights > 0

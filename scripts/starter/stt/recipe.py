@@ -15,7 +15,8 @@ _PHONES = Sizes(espeak=30, flite=0, piper=15)
 @dataclass(frozen=True)
 class Recipe:
     """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
-    other sentences; ``decoder_only`` is explained in ``train.Plan``.
+    other sentences; ``decoder_only`` is explained in ``train.Plan``, ``processes`` in
+    ``train.train_together``.
     """
 
     out: Path
@@ -27,6 +28,7 @@ class Recipe:
     voices: Path | None = VOICES
     draw: int = 0
     decoder_only: float = 0.0
+    processes: int = 1
 
     def make_speech(self) -> None:
         """Training sets that do not exist yet."""
@@ -40,13 +42,15 @@ class Recipe:
     def run(self) -> Path:
         """Gives the folder of the model."""
         from .export import export
-        from .train import Plan, train
+        from .train import Plan, train, train_together
 
         self.make_speech()
         work = self.out / "work"
         share = self.decoder_only
         plan = Plan(work, self.minutes, self.init, self.device, draw=self.draw, decoder_only=share)
-        checkpoint = train(plan, self.out / "data")
+        data = self.out / "data"
+        several = self.processes > 1
+        checkpoint = train_together(plan, data, self.processes) if several else train(plan, data)
         export(checkpoint, work, self.out / "model")
         return self.out / "model"
 

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from torch import Tensor
 from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, cosine
 from scripts.starter.muon import Muon
+from scripts.starter.precision import mixed_precision
 
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
 from .dataset import SpeechSet, finished_sets
@@ -44,6 +45,9 @@ class Plan:
     the matrices, ``rate_rest`` of everything else. For the first share ``decoder_only`` of the
     time the encoder stays as it is: a decoder that has grown learns twice as much in that time,
     and does not spoil an encoder that hears well already.
+
+    ``peer`` is the ``work`` of another training that starts from the same weights and draws other
+    batches from the same speech. At each checkpoint this one goes halfway to it.
     """
 
     work: Path
@@ -54,6 +58,7 @@ class Plan:
     rate_rest: float = 1.4e-3
     warm_up: int = 200
     decoder_only: float = 0.0
+    peer: Path | None = None
     seed: int = 0
     draw: int = 0
     log_every: int = 100
@@ -92,7 +97,7 @@ def losses(model: MicroWhisper, batch: Batch, encoder: bool = True) -> dict[str,
     nothing of it is trained.
     """
     device = batch.mel.device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with mixed_precision(device.type):
         with torch.set_grad_enabled(encoder):
             audio = model.encode(batch.mel.float())
         logits = model.decode(batch.tokens, audio)
@@ -186,6 +191,27 @@ def grow(model: MicroWhisper, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return own | weights
 
 
+class Peer:
+    """Another training, of which ``checkpoint`` is the last state."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+        self._met = self._written()
+
+    def _written(self) -> int:
+        return self._checkpoint.stat().st_mtime_ns if self._checkpoint.exists() else 0
+
+    @torch.no_grad()
+    def approach(self, model: MicroWhisper) -> None:
+        """Move ``model`` halfway to the peer, unless that has not gone on since the last time."""
+        if (written := self._written()) == self._met:
+            return
+        self._met = written
+        found = torch.load(self._checkpoint, map_location="cpu", weights_only=True)["model"]
+        for name, value in model.state_dict().items():
+            value.lerp_(found[name].to(value.device), 0.5)
+
+
 def train(plan: Plan, data: Path) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
     prepare_inventory(plan, data)
@@ -209,9 +235,10 @@ def train(plan: Plan, data: Path) -> Path:
     # What was trained before goes on more gently: the full rate undoes a part of it.
     rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
     step = first = int(state.get("step", 0))
-    budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
+    used = float(state["used"]) if last.exists() else 0.0
     progress = mp.get_context("spawn").Value("d", 0.0)
     seen: list[list[float]] = []
+    peer = Peer(plan.peer / last.name) if plan.peer else None
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
@@ -222,6 +249,7 @@ def train(plan: Plan, data: Path) -> Path:
 
     with _producer(plan, data, progress, step, ramp=start is None) as source:
         batch = source.get()
+        budget = Budget(plan.minutes, used)
         while (spent := budget.tick()) < 1.0:
             progress.value = spent
             factor = cosine(spent, step - first, plan.warm_up)
@@ -245,9 +273,45 @@ def train(plan: Plan, data: Path) -> Path:
                 seen.clear()
             if budget.time_to_save():
                 save()
+                if peer is not None:
+                    peer.approach(model)
             batch = source.get()
     save()
     return last
+
+
+def train_together(plan: Plan, data: Path, processes: int) -> Path:
+    """As ``train``, by several processes of one thread each, that follow one another in a ring; the
+    checkpoint is their mean. On two cores one training makes 1.4 times the steps that it makes on
+    one; two trainings make twice as many.
+    """
+    prepare_inventory(plan, data)
+    works = [plan.work / str(number) for number in range(1, processes + 1)]
+    context, running = mp.get_context("spawn"), []
+    for number, work in enumerate(works):
+        work.mkdir(parents=True, exist_ok=True)
+        for inventory in ("pieces.json", "phones.json"):
+            (work / inventory).write_bytes((plan.work / inventory).read_bytes())
+        # works[number - 2] is the one before, and the last one for the first.
+        own = replace(plan, work=work, draw=100 * plan.draw + number, peer=works[number - 2])
+        running.append(context.Process(target=_train_alone, args=(own, data)))
+        running[-1].start()
+    for process in running:
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError(f"a training ended with exit code {process.exitcode}")
+    found = [torch.load(work / "last.pt", weights_only=True) for work in works]
+    mean = {
+        name: torch.stack([state["ema"][name] for state in found]).mean(0)
+        for name in found[0]["ema"]
+    }
+    torch.save(found[0] | {"model": mean, "ema": mean, "opts": []}, plan.work / "last.pt")
+    return plan.work / "last.pt"
+
+
+def _train_alone(plan: Plan, data: Path) -> None:
+    torch.set_num_threads(1)
+    train(plan, data)
 
 
 def _optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
