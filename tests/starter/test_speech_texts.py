@@ -9,7 +9,16 @@ import pytest
 
 from scripts.starter.corpus import LANGS
 from scripts.starter.stt.evaluate import digits_of, edits, normalise
-from scripts.starter.stt.text import LONGEST, Sentences, clean, is_held_out, phone, pieced
+from scripts.starter.stt.text import (
+    LONGEST,
+    Sentences,
+    clean,
+    general,
+    is_held_out,
+    phone,
+    pieced,
+    word_mix,
+)
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
 
 
@@ -17,14 +26,14 @@ from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
 def test_no_sentence_of_the_training_is_kept_for_the_test(lang: str) -> None:
     training = Sentences(random.Random(1)).draw(lang, 1500)
     test = Sentences(random.Random(1)).draw(lang, 60, heldout=True)
-    assert not any(map(is_held_out, training))
-    assert all(map(is_held_out, test))
-    assert len(set(test)) == 60
+    assert not any(is_held_out(said.text) for said in training)
+    assert all(is_held_out(said.text) for said in test)
+    assert len({said.text for said in test}) == 60
 
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_sentences_hold_only_what_the_recogniser_writes(lang: str) -> None:
-    for text in Sentences(random.Random(2)).draw(lang, 800):
+    for text in (said.text for said in Sentences(random.Random(2)).draw(lang, 800)):
         assert clean(lang, text) == text
         assert 0 < len(text) <= LONGEST
         assert not re.search(r"[0-9<>(){}|]", text)
@@ -53,6 +62,12 @@ def test_freely_combined_words_are_hardly_ever_the_same_twice(lang: str) -> None
     assert all(2 <= len(text.split()) <= 12 for text in said)
 
 
+def test_words_without_grammar_are_marked_so_that_they_are_counted_apart() -> None:
+    for source, free in ((pieced, True), (word_mix, True), (general, False)):
+        said = Sentences(random.Random(7), [(source, 1.0)]).draw("en", 20)
+        assert [sentence.free for sentence in said] == [free] * 20
+
+
 @pytest.mark.parametrize("lang", LANGS)
 def test_a_number_sentence_spells_seven_to_eleven_digits(lang: str) -> None:
     rng = random.Random(4)
@@ -61,7 +76,7 @@ def test_a_number_sentence_spells_seven_to_eleven_digits(lang: str) -> None:
 
 def test_pieces_spell_every_text_in_tokens_of_the_genuine_vocabulary() -> None:
     whisper, rng = Whisper(), random.Random(5)
-    texts = [text for lang in LANGS for text in Sentences(rng).draw(lang, 300)]
+    texts = [said.text for lang in LANGS for said in Sentences(rng).draw(lang, 300)]
     pieces = choose_pieces(whisper, texts, threshold=40)
     vocabulary = Vocabulary(whisper, pieces)
     spelled = {vocabulary.rows.index(number): piece for piece, number in pieces.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .synthesis import RATE, Espeak, Phonemes, Piper, Samples, Utterance, flite
-from .text import Sentences, phone
+from .text import Sentence, Sentences, phone
 from .vocabulary import MAX_SECONDS
 
 _ACCENTS = ["en-us"] * 4 + ["gmw/en"] * 3
@@ -45,6 +45,7 @@ class Row:
     engine: str
     voice: str
     phonemes: Phonemes | None
+    free: bool = False  # see ``text.Sentence``
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,24 @@ class _Job:
     engine: str
     lang: str
     voice: str
-    text: str
+    said: Sentence
     manner: tuple[float, ...]
 
 
 def _jobs(sizes: Sizes, rng: random.Random, test: bool, phones: bool) -> Iterator[_Job]:
     sentences = Sentences(rng, [(phone, 1.0)] if phones else None)
     for lang in ("en", "ru", "ar"):
-        for text in sentences.draw(lang, sizes.espeak, test):
+        for said in sentences.draw(lang, sizes.espeak, test):
             base = rng.choice(_TEST_ACCENTS if test else _ACCENTS) if lang == "en" else lang
             variant = rng.choice(_TEST_VARIANTS if test else _VARIANTS)
             manner = (rng.randint(130, 190), rng.randint(30, 70), rng.randint(30, 70))
-            yield _Job("espeak", lang, f"{base}+{variant}", text, manner)
-    for text in sentences.draw("en", sizes.flite, test):
-        yield _Job("flite", "en", rng.choice(_TEST_FLITE if test else _FLITE), text, ())
+            yield _Job("espeak", lang, f"{base}+{variant}", said, manner)
+    for said in sentences.draw("en", sizes.flite, test):
+        yield _Job("flite", "en", rng.choice(_TEST_FLITE if test else _FLITE), said, ())
     for lang, voices in PIPER_VOICES.items():
         for voice in voices:
-            for text in sentences.draw(lang, sizes.piper, test):
-                yield _Job("piper", lang, voice, text, (rng.uniform(0.85, 1.2),))
+            for said in sentences.draw(lang, sizes.piper, test):
+                yield _Job("piper", lang, voice, said, (rng.uniform(0.85, 1.2),))
 
 
 def make_set(
@@ -104,10 +105,10 @@ def make_set(
     def speak(job: _Job) -> Utterance:
         if job.engine == "espeak":
             speed, pitch, pitch_range = (int(value) for value in job.manner)
-            return espeak.say(job.text, job.voice, speed, pitch, pitch_range)
+            return espeak.say(job.said.text, job.voice, speed, pitch, pitch_range)
         if job.engine == "piper":
-            return piper.say(job.text, job.voice, job.manner[0])
-        return flite(job.text, job.voice)
+            return piper.say(job.said.text, job.voice, job.manner[0])
+        return flite(job.said.text, job.voice)
 
     # Sorted, because changing espeak's voice is slow.
     jobs = sorted(
@@ -123,7 +124,16 @@ def make_set(
             if not RATE // 5 <= length <= MAX_SECONDS * RATE:
                 continue
             audio.write(utterance.samples.tobytes())
-            row = Row(offset, length, job.lang, job.text, job.engine, job.voice, utterance.phonemes)
+            row = Row(
+                offset,
+                length,
+                job.lang,
+                job.said.text,
+                job.engine,
+                job.voice,
+                utterance.phonemes,
+                job.said.free,
+            )
             index.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
             offset, count = offset + length, count + 1
     partial.rename(out.with_suffix(".jsonl"))

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,38 +130,75 @@ def _group(row: Row) -> str:
     return f"{row.lang} espeak (unseen voices)"
 
 
+def _kind(row: Row) -> str:
+    return f"{row.lang}, {'words without grammar' if row.free else 'sentences'}"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Of one utterance: its words, how many were wrong with the language given and detected."""
+
+    row: Row
+    condition: str
+    words: int
+    wrong: int
+    wrong_detected: int
+    lang: bool
+    exact: bool
+    number: bool
+
+
 def word_errors(
     ear: ShortWindow, test: SpeechSet, limit: int = 1000, phones: bool = False
 ) -> list[dict[str, Any]]:
-    """A table by group and condition. Rates are shares: word errors with the language given and
-    detected, language found, sentence exactly right; with ``phones`` also the whole number right.
+    """Tables by group of voices and by kind of sentence, each by condition. Rates are shares: word
+    errors with the language given and detected, language found, sentence exactly right; with
+    ``phones`` also the whole number right, and one kind of sentence.
     """
     noise = Noise(np.random.default_rng(7))
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in test.rows:
         groups[_group(row)].append(row)
-    table = []
-    for name, rows in sorted(groups.items()):
-        step = max(1, len(rows) // limit)
-        for kind in ("clean", "telephone"):
-            count = {"words": 0, "forced": 0, "auto": 0, "lang": 0, "exact": 0, "number": 0}
-            chosen = rows[::step][:limit]
-            for row in chosen:
+    outcomes = []
+    for rows in groups.values():
+        for row in rows[:: max(1, len(rows) // limit)][:limit]:
+            for kind in ("clean", "telephone"):
                 wave = condition(test.samples(row), kind, noise, row.offset % 100000)
-                forced, auto = ear.both(wave, row.lang)
-                reference, heard = normalise(row.text), normalise(forced.text)
-                count["words"] += len(reference)
-                count["forced"] += edits(reference, heard)
-                count["auto"] += edits(reference, normalise(auto.text))
-                count["lang"] += auto.lang == row.lang
-                count["exact"] += heard == reference
-                count["number"] += digits_of(heard) == digits_of(reference)
-            entry: dict[str, Any] = {"set": name, "condition": kind, "utterances": len(chosen)}
-            entry["wer"] = round(count["forced"] / count["words"], 4)
-            entry["wer, language detected"] = round(count["auto"] / count["words"], 4)
-            for key in ("lang", "exact", *(["number"] if phones else [])):
-                entry[key] = round(count[key] / len(chosen), 4)
-            table.append(entry)
+                outcomes.append(_outcome(row, kind, *ear.both(wave, row.lang)))
+    keys = [_group] if phones else [_group, _kind]
+    return [line for key in keys for line in _table(outcomes, key, phones)]
+
+
+def _outcome(row: Row, kind: str, forced: Heard, auto: Heard) -> _Outcome:
+    reference, heard = normalise(row.text), normalise(forced.text)
+    return _Outcome(
+        row,
+        kind,
+        words=len(reference),
+        wrong=edits(reference, heard),
+        wrong_detected=edits(reference, normalise(auto.text)),
+        lang=auto.lang == row.lang,
+        exact=heard == reference,
+        number=digits_of(heard) == digits_of(reference),
+    )
+
+
+def _table(
+    outcomes: list[_Outcome], key: Callable[[Row], str], phones: bool
+) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str], list[_Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        found[key(outcome.row), outcome.condition].append(outcome)
+    table = []
+    for (name, kind), group in sorted(found.items()):
+        words = sum(outcome.words for outcome in group)
+        entry: dict[str, Any] = {"set": name, "condition": kind, "utterances": len(group)}
+        entry["wer"] = round(sum(outcome.wrong for outcome in group) / words, 4)
+        detected = sum(outcome.wrong_detected for outcome in group)
+        entry["wer, language detected"] = round(detected / words, 4)
+        for what in ("lang", "exact", *(["number"] if phones else [])):
+            entry[what] = round(sum(getattr(outcome, what) for outcome in group) / len(group), 4)
+        table.append(entry)
     return table
 
 

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,16 @@ _PHONE_LEADS = {
     "ru": ["", "", "Мой номер ", "Номер ", "Мой телефон ", "Ваш номер "],
 }
 LONGEST = 150  # characters
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is to be said; ``free`` when it is words put together without a grammar."""
+
+    text: str
+    free: bool
+
+
 _Source = Callable[[str, random.Random], str]
 
 
@@ -157,18 +168,21 @@ class Sentences:
             (name_day_time, 0.07),
         ]
 
-    def draw(self, lang: str, count: int, heldout: bool = False, repeats: int = 25) -> list[str]:
+    def draw(
+        self, lang: str, count: int, heldout: bool = False, repeats: int = 25
+    ) -> list[Sentence]:
         """``count`` sentences; ``heldout`` gives the ones that training never sees, once each."""
-        found: list[str] = []
+        found: list[Sentence] = []
         seen: Counter[str] = Counter()
         functions, weights = zip(*self._sources, strict=True)
         while len(found) < count:
-            text = clean(lang, self.rng.choices(functions, weights)[0](lang, self.rng))
+            source = self.rng.choices(functions, weights)[0]
+            text = clean(lang, source(lang, self.rng))
             if text is None or len(text) > LONGEST or is_held_out(text) != heldout:
                 continue
             seen[text] += 1
             if seen[text] <= (1 if heldout else repeats):
-                found.append(text)
+                found.append(Sentence(text, source in (word_mix, pieced)))
         return found
 
     def _reply(self, lang: str, rng: random.Random) -> str:

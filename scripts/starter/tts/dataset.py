@@ -136,8 +136,8 @@ def make_source(source: Source, work: Path, count: int, seed: int) -> Path:
     seconds: list[Floats] = []
     number = {phoneme: found[0] for phoneme, found in DEFAULT_PHONEME_ID_MAP.items()}
     for line in Sentences(random.Random(seed)).draw(source.lang, count, repeats=1):
-        found = phonemizer(line)
-        if found is None or re.search(r"\d", line):
+        found = phonemizer(line.text)
+        if found is None or re.search(r"\d", line.text):
             continue
         text, phonemes = found
         spoken = _spoken(source, espeak, text, phonemes)
