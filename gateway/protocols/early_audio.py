@@ -1,6 +1,9 @@
-"""Audio that arrives before the message that opens its call."""
+"""Audio that arrives for a call that is not open."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,33 +12,64 @@ from gateway.audio.pcm import SAMPLE_RATE, Samples
 MAX_SAMPLES = SAMPLE_RATE
 """Audio kept per call id: the newest second, which joins on to what follows the init."""
 
+MAX_AGE_S = 2.0
+"""Audio that waited longer is not what the caller says when the call opens."""
+
 MAX_CALLS = 8
 """Call ids of one socket that may have audio waiting."""
 
-_MAX_REPORTED = 64
+_MAX_REMEMBERED = 64
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    samples: Samples
+    newest: float
 
 
 class EarlyAudio:
-    """Keeps the newest second of audio per call id until the call opens, for a few ids."""
+    """Keeps the newest second of audio per call id until the call opens, for a few ids.
+
+    Of a call that we ended the client may not know yet: its audio is dropped without a word.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Samples] = {}
-        self._reported: set[str] = set()
+        # Oldest first, in all three.
+        self._waiting: dict[str, _Waiting] = {}
+        self._reported: dict[str, None] = {}
+        self._ended: dict[str, None] = {}
 
-    def put(self, call_id: str, samples: Samples) -> bool:
-        """Keep samples if there is room; True when this id has to be reported to the client."""
-        waiting = self._waiting.get(call_id)
-        if waiting is not None:
-            self._waiting[call_id] = np.concatenate((waiting, samples))[-MAX_SAMPLES:]
-        elif len(self._waiting) < MAX_CALLS:
-            self._waiting[call_id] = samples[-MAX_SAMPLES:].copy()
-        if call_id in self._reported or len(self._reported) >= _MAX_REPORTED:
+    def put(self, call_id: str, samples: Samples, now: float) -> bool:
+        """Keep samples; True when this id has to be reported to the client."""
+        if call_id in self._ended:
             return False
-        self._reported.add(call_id)
+        known = self._waiting.pop(call_id, None)
+        if known is not None:
+            samples = np.concatenate((known.samples, samples))
+        _remember(self._waiting, call_id, _Waiting(samples[-MAX_SAMPLES:].copy(), now), MAX_CALLS)
+        if call_id in self._reported:
+            return False
+        _remember(self._reported, call_id, None, _MAX_REMEMBERED)
         return True
 
-    def take(self, call_id: str) -> Samples | None:
-        """The audio that waited for this call, once; None when there was none."""
-        self._reported.discard(call_id)
-        samples = self._waiting.pop(call_id, None)
-        return samples if samples is not None and len(samples) else None
+    def take(self, call_id: str, now: float) -> Samples | None:
+        """The audio that waited for this call, which opens now; None when there was none."""
+        self._reported.pop(call_id, None)
+        self._ended.pop(call_id, None)
+        found = self._waiting.pop(call_id, None)
+        if found is None or not len(found.samples) or now - found.newest > MAX_AGE_S:
+            return None
+        return found.samples
+
+    def call_ended(self, call_id: str) -> None:
+        """We ended this call."""
+        _remember(self._ended, call_id, None, _MAX_REMEMBERED)
+
+
+def _remember(into: dict[str, _T], key: str, value: _T, most: int) -> None:
+    """Add an entry; the oldest makes room."""
+    into[key] = value
+    if len(into) > most:
+        del into[next(iter(into))]

@@ -123,6 +123,7 @@ class NativeProtocol:
         """Forget a call that ended on our side; its id may open a new call."""
         self._calls.pop(call_id, None)
         self._revisions.pop(call_id, None)
+        self._early.call_ended(call_id)
 
     def _init(self, init: Init, now: float, received: Received) -> None:
         call_id = init.call_id
@@ -143,7 +144,7 @@ class NativeProtocol:
                 self._revisions[call_id] = {}
             received.answers.append(encode(Ready(call_id, granted)))
         received.events.append((call_id, CallStarted(language)))
-        early = self._early.take(call_id)
+        early = self._early.take(call_id, now)
         if early is not None:
             self._pass_on(call_id, early, now, received)
 
@@ -153,13 +154,14 @@ class NativeProtocol:
             return
         data = decode_base64(audio.chunk)
         if data is None:
-            text = f"expected base64 in 'chunk', got {describe(audio.chunk)}"
+            # Not what it says instead: that may be somebody's words.
+            text = f"expected base64 in 'chunk', got {len(audio.chunk)} characters that are not"
             raise ProtocolError("bad_audio", text, call_id)
         samples = decode_s16le(data)
         if call_id in self._calls:
             if len(samples):
                 self._pass_on(call_id, samples, now, received)
-        elif self._early.put(call_id, samples):
+        elif self._early.put(call_id, samples, now):
             text = f"expected 'init' first for callId {describe(call_id)}, got 'audio'"
             received.errors.append(ProtocolError("not_initialised", text, call_id))
         if len(data) % 2:

@@ -148,7 +148,9 @@ def _violation(text: str) -> ProtocolError:
     except RecursionError:
         return ProtocolError("bad_json", "expected one JSON object, got JSON nested too deeply")
     if not isinstance(message, dict):
-        return ProtocolError("bad_message", f"expected one JSON object, got {describe(message)}")
+        # Without its text, which may be somebody's words.
+        found = "a string" if isinstance(message, str) else describe(message)
+        return ProtocolError("bad_message", f"expected one JSON object, got {found}")
     call_id = message.get("callId")
     known_id = call_id if isinstance(call_id, str) and 0 < len(call_id) <= MAX_CALL_ID else None
     type_name = message.get("type")

@@ -134,7 +134,8 @@ def test_base64_is_read_in_either_alphabet_with_or_without_padding(chunk: str) -
 def test_invalid_base64_is_an_error_and_costs_only_that_chunk(chunk: str) -> None:
     protocol = opened()
     received = protocol.receive(audio(chunk), 0.0)
-    assert errors(received) == [("bad_audio", "c1", f"expected base64 in 'chunk', got {chunk!r}")]
+    text = f"expected base64 in 'chunk', got {len(chunk)} characters that are not"
+    assert errors(received) == [("bad_audio", "c1", text)]
     assert received.events == []
     assert heard(protocol.receive(audio(b64(FRAME)), 0.1)) == [("c1", FRAME.tolist())]
 
@@ -154,7 +155,7 @@ def test_an_empty_chunk_is_ignored_silently() -> None:
 
 BAD_MESSAGES: list[tuple[Any, str | None, str]] = [
     ([], None, "expected one JSON object, got an array"),
-    ("init", None, "expected one JSON object, got 'init'"),
+    ("init", None, "expected one JSON object, got a string"),
     (None, None, "expected one JSON object, got null"),
     ({}, None, "expected a 'type' string, got none"),
     ({"type": 1, "callId": "c1"}, "c1", "expected a 'type' string, got 1"),
@@ -275,22 +276,41 @@ def test_only_the_newest_second_before_init_is_kept() -> None:
     assert heard(protocol.receive(init(), 0.0)) == [("c1", samples[500:].tolist())]
 
 
-def test_audio_waits_for_a_bounded_number_of_calls() -> None:
+def test_audio_waits_for_a_bounded_number_of_calls_of_which_the_oldest_makes_room() -> None:
     protocol = NativeProtocol()
     for n in range(MAX_CALLS + 1):
         received = protocol.receive(audio(b64(FRAME), f"c{n}"), 0.0)
         assert [error.code for error in received.errors] == ["not_initialised"]
-    assert len(protocol.receive(init(f"c{MAX_CALLS - 1}"), 0.0).events) == 2
-    assert len(protocol.receive(init(f"c{MAX_CALLS}"), 0.0).events) == 1
+    assert len(protocol.receive(init("c0"), 0.0).events) == 1
+    assert len(protocol.receive(init("c1"), 0.0).events) == 2
+    assert len(protocol.receive(init(f"c{MAX_CALLS}"), 0.0).events) == 2
 
 
-def test_an_ended_call_is_forgotten_and_its_id_may_open_a_new_one() -> None:
+def test_audio_that_waited_long_is_not_what_a_new_call_begins_with() -> None:
+    protocol = NativeProtocol()
+    protocol.receive(audio(b64(FRAME)), 0.0)
+    assert [type(event) for _, event in protocol.receive(init(), 2.1).events] == [CallStarted]
+
+
+def test_audio_of_a_call_that_we_ended_is_dropped_without_a_word_until_its_id_is_opened() -> None:
     protocol = opened()
     protocol.call_ended("c1")
-    protocol.call_ended("never seen")
-    received = protocol.receive(audio(b64(FRAME)), 0.0)
-    assert [error.code for error in received.errors] == ["not_initialised"]
-    assert protocol.receive(init(languageHint="en"), 0.0).events[0] == ("c1", CallStarted("en"))
+    for n in range(20):
+        received = protocol.receive(audio(b64(FRAME)), n * 0.02)
+        assert not received.errors and not received.events
+    opening = protocol.receive(init(languageHint="en"), 0.5)
+    assert opening.events == [("c1", CallStarted("en"))], "nothing of the call before"
+    assert heard(protocol.receive(audio(b64(FRAME)), 0.6)) == [("c1", FRAME.tolist())]
+
+
+def test_calls_that_we_ended_leave_room_for_early_audio_of_others() -> None:
+    protocol = NativeProtocol()
+    for n in range(MAX_CALLS + 1):
+        protocol.receive(init(f"c{n}"), 0.0)
+        protocol.call_ended(f"c{n}")
+        protocol.receive(audio(b64(FRAME), f"c{n}"), 0.0)
+    protocol.receive(audio(b64(FRAME), "fresh"), 0.0)
+    assert len(protocol.receive(init("fresh"), 0.0).events) == 2
 
 
 def test_a_client_that_asks_for_interim_transcripts_is_told_so_and_gets_them() -> None:
