@@ -29,7 +29,8 @@ _MAX_BUFFER_S = 20.0
 
 
 class Player:
-    """Paces by sample count: audio leaves at most the transport's lead ahead of the ear.
+    """Paces by sample count: audio leaves at most the transport's lead ahead of the ear, and the
+    fade of a pause on top of that.
 
     A player holds one reply at a time, told by its generation; speech of any other is dropped.
 

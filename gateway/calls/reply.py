@@ -96,7 +96,8 @@ class ReplyTask:
             await self._put(piece)
         if tool_calls.calls:
             log.info(
-                "the model asked for %d tool calls; no tools are set up", len(tool_calls.calls)
+                "the model asked for %d tool calls, which nothing carries out",
+                len(tool_calls.calls),
             )
         await self._pieces.put(None)
 

@@ -46,9 +46,15 @@ class EdgeLimits:
 
 @dataclass(slots=True)
 class _Call:
+    """A call until its task is done. ``ending``: it has been told that it is over; what it still
+    says is sent, and then the socket closes with ``close``, should the call be its last.
+    """
+
     running: RunningCall
     task: asyncio.Task[None]
     last_audio: float
+    ending: bool = False
+    close: tuple[int, str] | None = None
 
 
 class CallConnection:
@@ -113,10 +119,11 @@ class CallConnection:
                 call.running.drain()
 
     def close(self, code: int, reason: str) -> None:
-        """End every call and close the socket."""
+        """End every call, and close the socket when they have said what they had to say."""
+        if not self._calls:
+            self._outbox.close(code, reason)
         for call_id in list(self._calls):
-            self._end(call_id, "shutdown")
-        self._outbox.close(code, reason)
+            self._end(call_id, "shutdown", (code, reason))
 
     async def _receive(self) -> str:
         """Handle messages until the socket closes; returns why, as one word."""
@@ -145,7 +152,7 @@ class CallConnection:
         if isinstance(event, CallStarted) and not self._open(call_id):
             return
         call = self._calls.get(call_id)
-        if call is None:
+        if call is None or call.ending:
             return
         if not isinstance(event, AudioReceived):
             with self._contained(call_id):
@@ -190,16 +197,19 @@ class CallConnection:
     def _carried(self, call_id: str) -> None:
         """The task of a call is done; also when it was cancelled before its first step."""
         self._registry.close(call_id)
-        if self._calls.pop(call_id, None) is not None:
+        call = self._calls.pop(call_id, None)
+        if call is not None:
             self._protocol.call_ended(call_id)
             if not self._calls:
-                self._close_last()
+                self._close_last(call.close)
         logger.info("call closed, %d running", self._registry.active)
 
-    def _end(self, call_id: str, reason: str) -> None:
+    def _end(self, call_id: str, reason: str, close: tuple[int, str] | None = None) -> None:
         """Tell a call that it is over; one that does not end in time is cancelled."""
-        call = self._calls.pop(call_id)
-        self._protocol.call_ended(call_id)
+        call = self._calls[call_id]
+        if call.ending:
+            return
+        call.ending, call.close = True, close
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._limits.call_end_timeout_s, call.task.cancel)
         call.task.add_done_callback(lambda _: timer.cancel())
@@ -228,12 +238,11 @@ class CallConnection:
         if not self._calls:
             self._outbox.close(1011, "internal")
 
-    def _close_last(self) -> None:
+    def _close_last(self, close: tuple[int, str] | None = None) -> None:
         """No call is left on the socket, which is all that it was for."""
-        if self._registry.draining:
-            self._outbox.close(1001, "the gateway is shutting down")
-        else:
-            self._outbox.close(1000, "the call is over")
+        if close is None and self._registry.draining:
+            close = 1001, "the gateway is shutting down"
+        self._outbox.close(*close or (1000, "the call is over"))
 
     def _init_timed_out(self) -> None:
         if self._place is not None:
@@ -245,20 +254,20 @@ class CallConnection:
         loop = asyncio.get_running_loop()
         limit = self._limits.idle_timeout_s
         while True:
-            idle_since = min(
-                (call.last_audio for call in self._calls.values()), default=loop.time()
-            )
+            idle_since = min(self._heard().values(), default=loop.time())
             await asyncio.sleep(idle_since + limit - loop.time())
-            for call_id, call in list(self._calls.items()):
-                if loop.time() - call.last_audio >= limit:
+            for call_id, last_audio in self._heard().items():
+                if loop.time() - last_audio >= limit:
                     self._idle_timed_out(call_id)
+
+    def _heard(self) -> dict[str, float]:
+        """When each call that is not ending had its last audio."""
+        return {name: call.last_audio for name, call in self._calls.items() if not call.ending}
 
     def _idle_timed_out(self, call_id: str) -> None:
         text = f"expected audio of the caller, got none for {self._limits.idle_timeout_s:g} s"
         self._report(ProtocolError("idle_timeout", text, call_id))
-        self._end(call_id, "idle_timeout")
-        if not self._calls:
-            self._outbox.close(1000, "idle_timeout")
+        self._end(call_id, "idle_timeout", (1000, "idle_timeout"))
 
     def _report(self, error: ProtocolError) -> None:
         """Answer a violation; the log has each kind once per socket."""

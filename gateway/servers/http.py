@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -57,7 +56,7 @@ class HttpPages:
 
     def answer(self, request: Request) -> Response | None:
         """The page for this path, or a refusal, or None for a call that may upgrade."""
-        path = urlsplit(request.path).path
+        path = request.path.partition("?")[0]
         if path == HEALTH_PATH:
             return text_response(HTTPStatus.OK, "ok\n")
         if path == READY_PATH:

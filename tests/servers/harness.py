@@ -82,6 +82,14 @@ class FakeCall:
         return last.reason if isinstance(last, CallEnded) else None
 
 
+class ReportingCall(FakeCall):
+    """Tells what was heard of an answer once it has been told that it is over."""
+
+    async def run(self) -> None:
+        await super().run()
+        self.transport.send_transcript("assistant", "We are open", 1)
+
+
 class Bench:
     """A running server with what a test looks at."""
 

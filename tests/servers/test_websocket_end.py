@@ -13,10 +13,13 @@ from gateway.events import AudioReceived, CallStarted, EdgeEvent
 from gateway.servers.connection import EdgeLimits
 from tests.servers.harness import (
     FakeCall,
+    ReportingCall,
+    audio,
     close_code,
     echo_works,
     error_code,
     init,
+    message,
     run,
     serving,
 )
@@ -237,6 +240,38 @@ def test_an_upgrade_that_was_under_way_is_refused_during_drain() -> None:
                 await writer.wait_closed()
             bench.calls["c1"].over.set()
             await draining
+
+    run(test)
+
+
+def test_a_call_that_is_cut_off_by_the_shutdown_still_tells_what_was_said() -> None:
+    async def test() -> None:
+        async with serving(call_type=ReportingCall) as bench, bench.connect() as ws:
+            await ws.send(init())
+            await echo_works(ws)
+            await bench.server.drain(0.01)
+            assert (await message(ws))["text"] == "We are open"
+            assert await close_code(ws) == 1001
+
+    run(test)
+
+
+def test_a_call_that_is_told_to_end_hears_nothing_more_of_its_client() -> None:
+    class LongFarewell(FakeCall):
+        async def run(self) -> None:
+            await super().run()
+            await asyncio.sleep(0.05)
+
+    async def test() -> None:
+        async with serving(call_type=LongFarewell) as bench, bench.connect() as ws:
+            await ws.send(init())
+            await echo_works(ws)
+            draining = asyncio.create_task(bench.server.drain(0.01))
+            await bench.calls["c1"].over.wait()
+            await ws.send(audio())
+            await draining
+            assert bench.calls["c1"].end == "shutdown", "the last event"
+            assert await close_code(ws) == 1001
 
     run(test)
 

@@ -16,6 +16,7 @@ from tests.servers.harness import (
     FRAME,
     Bench,
     FakeCall,
+    ReportingCall,
     audio,
     close_code,
     echo_works,
@@ -72,10 +73,11 @@ def test_a_gateway_that_is_not_ready_refuses_before_the_upgrade() -> None:
     run(test)
 
 
-def test_an_unknown_path_is_told_the_known_ones() -> None:
+@pytest.mark.parametrize("path", ["/wrong", "//["])
+def test_an_unknown_path_is_told_the_known_ones(path: str) -> None:
     async def test() -> None:
         async with serving() as bench:
-            status, text = await refused(bench, "/wrong")
+            status, text = await refused(bench, path)
             assert status == 404
             assert "WebSocket: / /call" in text and "HTTP: /healthz /readyz" in text
 
@@ -190,6 +192,23 @@ def test_a_silent_call_is_ended() -> None:
             assert await error_code(ws) == "idle_timeout"
             assert await close_code(ws) == 1000
             assert bench.calls["c1"].end == "idle_timeout"
+
+    run(test)
+
+
+def test_a_call_that_is_ended_still_tells_what_was_said() -> None:
+    async def test() -> None:
+        limits = EdgeLimits(idle_timeout_s=0.01)
+        async with (
+            serving(limits=limits, call_type=ReportingCall) as bench,
+            bench.connect() as ws,
+        ):
+            await ws.send(init(ext=["interim"]))
+            assert (await message(ws))["type"] == "ready"
+            assert await error_code(ws) == "idle_timeout"
+            last = await message(ws)
+            assert (last["text"], last["final"]) == ("We are open", True)
+            assert await close_code(ws) == 1000
 
     run(test)
 
