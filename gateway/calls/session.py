@@ -167,15 +167,23 @@ class CallSession:
         return task
 
     async def _receive(self) -> None:
-        while self._conversation.phase is not Phase.ENDED:
+        while not self._over:
             event = await self._inbox.get()
             if event is not None:
                 self._feed(event)
-            else:  # the timer, or a wish to drain
+            elif not self._over:  # the timer, or a wish to drain
                 self._conversation.handle_timer(self._clock())
                 self._execute_commands()
-            if self._draining and self._conversation.phase is Phase.LISTENING:
+            if self._drained:
                 self._feed(CallEnded("drained"))
+
+    @property
+    def _over(self) -> bool:
+        return self._conversation.phase is Phase.ENDED
+
+    @property
+    def _drained(self) -> bool:
+        return self._draining and self._conversation.phase is Phase.LISTENING
 
     # ------------------------------------------------------------------ the four lines
 
@@ -192,6 +200,9 @@ class CallSession:
         for command in self._conversation.commands():
             self._execute(command, now)
         self._arm_timer()
+        if self._over or self._drained:
+            # A task of the call may have got here, and no audio may come that would tell it.
+            self._inbox.put_nowait(None)
 
     def _arm_timer(self) -> None:
         deadline = self._conversation.next_deadline()

@@ -349,6 +349,29 @@ def test_drained_idle_call_ends_at_once() -> None:
     run(main)
 
 
+def test_drained_call_ends_when_recognition_finds_nothing_though_its_client_is_silent() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, FakeTranscriber("", delay_s=3.0), FakeChat("x"))
+        await call.say(800)
+        await call.silence(3000)
+        call.session.drain()
+        await asyncio.wait_for(call.task, 0.5)
+
+    run(main)
+
+
+def test_call_ends_with_its_goodbye_though_that_fails_and_its_client_is_silent() -> None:
+    phrases = dataclasses.replace(NO_GREETING.phrases["en"], goodbye="broken")
+    patience = dataclasses.replace(NO_GREETING.patience, max_call_ms=1000)
+    policy = dataclasses.replace(NO_GREETING, phrases={"en": phrases}, patience=patience)
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        call = Call(loop, FakeTranscriber(), FakeChat("x"), policy)
+        await asyncio.wait_for(call.task, 5)
+
+    run(main)
+
+
 def test_bug_in_an_engine_ends_its_call_loudly() -> None:
     class Broken(FakeTranscriber):
         async def transcribe(self, request: object) -> object:  # type: ignore[override]
