@@ -247,9 +247,7 @@ def _settings(quiet: bool = False) -> Settings:
     level = settings.log_level
     if quiet and "log_level" not in settings.model_fields_set:
         level = "WARNING"
-    configure_logging(
-        level, settings.log_format, secrets=[settings.openai_api_key.get_secret_value()]
-    )
+    configure_logging(level, settings.log_format, secrets=settings.secrets)
     return settings
 
 

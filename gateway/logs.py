@@ -158,5 +158,6 @@ def _tame_websockets() -> None:
     for old in logger.filters[:]:
         logger.removeFilter(old)
     logger.addFilter(_WebsocketsFilter())
-    for noisy in ("websockets.client", "httpx", "httpcore", "openai"):
+    # openai and huggingface_hub speak HTTP through either; both log whole addresses.
+    for noisy in ("websockets.client", "httpx", "httpcore", "httpx2", "httpcore2", "openai"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

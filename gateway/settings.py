@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
     idle_prompts: int = Field(default=2, ge=0, le=10)
     acknowledge_after_ms: int = Field(default=1500, ge=0, le=60_000)
     max_call_s: float = Field(default=3600.0, ge=0, le=86_400)
-    playout_lead_ms: int = Field(default=100, ge=20, le=200)
+    playout_lead_ms: int = Field(default=100, ge=60, le=200)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -104,6 +105,15 @@ class Settings(BaseSettings):
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that are served."""
         return _split(self.gateway_languages)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no log may show: the key of the chat service, and a password in its address."""
+        try:
+            password = urlsplit(self.openai_base_url).password
+        except ValueError:
+            password = None
+        return [self.openai_api_key.get_secret_value(), password or ""]
 
     @property
     def threads(self) -> int:
@@ -188,12 +198,12 @@ class Settings(BaseSettings):
             raise ValueError(f"expected different codes out of {known}, separated by commas")
         return ",".join(codes)
 
-    @field_validator("load_refuse_ms")
+    @field_validator("load_partials_ms", "load_refuse_ms")
     @classmethod
-    def _after_speculation(cls, value: int, info: ValidationInfo) -> int:
-        speculation = info.data.get("load_speculation_ms", 0)
-        if 0 < value < speculation:
-            raise ValueError(f"expected 0 or at least LOAD_SPECULATION_MS ({speculation})")
+    def _after_the_gentler_ones(cls, value: int, info: ValidationInfo) -> int:
+        for name in ("load_speculation_ms", "load_partials_ms"):
+            if 0 < value < (gentler := info.data.get(name, 0)):
+                raise ValueError(f"expected 0 or at least {name.upper()} ({gentler})")
         return value
 
     @field_validator("llm_kv_type")

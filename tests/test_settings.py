@@ -79,6 +79,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
         "GATEWAY_PORT": "abc",
         "GATEWAY_MAX_CALLS": "0",
         "LOAD_SPECULATION_MS": "500",
+        "LOAD_PARTIALS_MS": "400",
         "LOAD_REFUSE_MS": "300",
         "GATEWAY_LANGUAGES": "en,fr",
         "STT_DEVICE": "tpu",
@@ -93,6 +94,7 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     assert problems() == [
         "GATEWAY_PORT='abc': expected a valid integer",
         "GATEWAY_MAX_CALLS='0': expected greater than or equal to 1",
+        "LOAD_PARTIALS_MS='400': expected 0 or at least LOAD_SPECULATION_MS (500)",
         "LOAD_REFUSE_MS='300': expected 0 or at least LOAD_SPECULATION_MS (500)",
         "GATEWAY_LANGUAGES='en,fr': expected different codes out of en,ar,ru, separated by commas",
         "STT_DEVICE='tpu': expected 'auto', 'cpu' or 'cuda'",
@@ -101,6 +103,19 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
         "PLAYOUT_LEAD_MS='500': expected less than or equal to 200",
         "LOG_LEVEL='LOUD': expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
     ]
+
+
+def test_the_key_and_a_password_in_the_address_of_the_chat_service_are_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    for address, password in (
+        ("http://user:passw0rd@host/v1", "passw0rd"),
+        ("https://api.openai.com/v1", ""),
+        ("http://[broken", ""),
+    ):
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+        assert load_settings(None).secrets == ["sk-1", password]
 
 
 def test_the_default_language_must_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
