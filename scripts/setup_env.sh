@@ -70,7 +70,9 @@ print(hashlib.sha256(content).hexdigest(), "%d.%d" % sys.version_info[:2], os.ge
 set_up_environment() {
     local extra="${1:-}" python wanted stamp target="."
     stamp=".venv/.installed-${extra:-base}"
-    if [ ! -x .venv/bin/python ] || ! is_new_enough .venv/bin/python; then
+    # Without pip it is what an interrupted "python -m venv" left.
+    if [ ! -x .venv/bin/python ] || ! is_new_enough .venv/bin/python ||
+        ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         # In a subshell a failure could not end the script by itself.
         python="$(find_python)" || exit 1
         echo "Making .venv with $("$python" --version)"
