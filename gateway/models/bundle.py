@@ -7,6 +7,7 @@ regular files that bundle.json announces, in their size and with their checksum,
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import os
@@ -126,6 +127,7 @@ def pack(
     # Not what another process packs to the same target.
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        _discard_parts(target)
         require_space(target.absolute().parent, sum(locked.size for locked in models.values()))
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
             manifest = Manifest(1, models, dict(settings or {}))
@@ -143,6 +145,29 @@ def pack(
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _discard_parts(target: Path) -> None:
+    """Delete what packs to the same target left that were killed."""
+    start, end = f".{target.name}.", ".part"
+    for path in target.parent.glob(f"{glob.escape(start)}*{end}"):
+        pid = path.name.removeprefix(start).removesuffix(end)
+        if pid.isdecimal() and not _runs(int(pid)):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    """Whether another process has this number now."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def install(store: ModelStore, bundle: Path, report: Report) -> Manifest:
@@ -176,6 +201,9 @@ class _Installation:
     def run(self, tar: tarfile.TarFile, lock: Lock) -> Manifest:
         """Unpack, verify, place and record all models."""
         manifest = self._read_manifest(tar)
+        # What an installation that was killed left takes the room that this one needs.
+        for name in manifest.models:
+            self._store.discard(f"bundle-{name}")
         require_space(self._store.root, sum(model.size for model in manifest.models.values()))
 
         def record() -> None:
@@ -228,7 +256,6 @@ class _Installation:
     def _unpack(self, tar: tarfile.TarFile, manifest: Manifest) -> None:
         wanted = manifest.members
         for name in manifest.models:
-            self._store.discard(f"bundle-{name}")
             self._folder(name).mkdir(parents=True)
         while (member := tar.next()) is not None:
             problem = _problem(member, wanted)

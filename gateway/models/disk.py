@@ -50,6 +50,11 @@ def disk_error(error: OSError, place: Path) -> ModelError:
             f"a file is too large for the disk of {place}: FAT32 takes none over 4 GB; use a disk "
             "with exFAT, NTFS or ext4, or name fewer or smaller models"
         )
+    if error.errno == errno.EXDEV:
+        return ModelError(
+            f"{where} cannot be moved to {error.filename2 or place}, on another disk: the folders "
+            "stt, llm and tts must be on the disk of MODELS_DIR; set or link that one instead"
+        )
     if error.errno in _NOT_ALLOWED:
         return ModelError(
             f"{where} cannot be read or written ({error.strerror}); run as its owner, or choose "

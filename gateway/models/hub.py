@@ -8,10 +8,12 @@ kept, so only its parts below that are used: metadata, and a transfer that goes 
 from __future__ import annotations
 
 import os
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url
 from huggingface_hub.errors import (
@@ -183,13 +185,31 @@ def _require_client() -> None:
     Raises:
         ModelError: a proxy or a file of certificates cannot be used.
     """
+    proxies = urllib.request.getproxies()
+    # Those that the library reads; among the others is NO_PROXY, which is no address.
+    if not all(_is_address(proxies.get(scheme, "")) for scheme in ("http", "https", "all")):
+        raise _network_settings("a proxy has an address that is not valid")
     try:
         get_session()
     except (ImportError, OSError, ValueError) as error:
-        raise ModelError(
-            f"the network settings of the environment cannot be used ({error}); check HTTPS_PROXY "
-            "and ALL_PROXY (http://…, not socks), and SSL_CERT_FILE"
-        ) from error
+        raise _network_settings(str(error)) from error
+
+
+def _is_address(proxy: str) -> bool:
+    """Whether a proxy's address can be read: the library's error would show part of a password."""
+    try:
+        _ = urlsplit(proxy if "://" in proxy else f"http://{proxy}").port
+    except ValueError:
+        return False
+    return True
+
+
+def _network_settings(problem: str) -> ModelError:
+    return ModelError(
+        f"the network settings of the environment cannot be used ({problem}); check HTTPS_PROXY, "
+        "HTTP_PROXY and ALL_PROXY (http://…, not socks; in a password special characters are "
+        "written as %23 and the like), and SSL_CERT_FILE"
+    )
 
 
 def _not_found(endpoint: str, what: str) -> ModelError:

@@ -183,6 +183,41 @@ def test_a_pack_that_fails_tells_the_target_and_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("pid", [4_999_999, os.getpid()], ids=["of nobody", "of this process"])
+def test_what_a_killed_pack_left_is_removed_before_room_is_checked(
+    bundle: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    """Room there is only without it, and what others pack meanwhile stays."""
+    left_over = bundle.with_name(f".models.tar.{pid}.part")
+    of_others = [f".models.tar.{os.getppid()}.part", f".my.tar.{pid}.part", ".models.tar.x.part"]
+    for name in (left_over.name, *of_others):
+        bundle.with_name(name).touch()
+    room_unless(left_over, monkeypatch)
+    pack(store, [], bundle, print)
+    assert not left_over.exists()
+    assert all(bundle.with_name(name).exists() for name in of_others)
+
+
+def room_unless(left_over: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full while there is a file."""
+
+    def disk_usage(place: Path) -> types.SimpleNamespace:
+        return types.SimpleNamespace(free=0 if left_over.exists() else 10**9)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+
+
+def test_what_a_killed_installation_left_is_removed_before_room_is_checked(
+    bundle: Path, other: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_over = other.incoming("bundle-speaking") / "files" / "irina.onnx"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
+    room_unless(left_over, monkeypatch)
+    assert list(install(other, bundle, print).models) == ["hearing", "speaking"]
+    assert not (other.root / ".incoming").exists()
+
+
 def test_a_bundle_brings_the_settings_of_its_profile(
     bundle: Path, store: ModelStore, other: ModelStore
 ) -> None:
@@ -356,6 +391,7 @@ def renamed_file(manifest: dict[str, Any]) -> None:
         changed("models/hearing/files/model.bin/size", 1 << 51),
         changed("settings", {"OPENAI_BASE_URL": "http://evil"}),
         changed("settings", {"STT_DEVICE": "a\nGATEWAY_HOST=0.0.0.0"}),
+        changed("settings", {"LLM_MODE": "remote"}),
         changed("unknown", 1),
     ],
 )

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import traceback
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -289,6 +290,36 @@ def test_network_settings_that_cannot_be_used_are_told(
     assert "network settings" in message and variable in message and "MODELS_DIR" not in message
 
 
+@pytest.mark.usefixtures("no_client")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://proxy:port",
+        "http://user:top#secret@proxy:3128",
+        "user:top/secret@proxy:3128",
+        "http://user:top[secret@proxy:3128",
+    ],
+)
+def test_a_proxy_with_a_bad_address_is_told_without_its_password(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ModelError) as failure:
+        downloads.run("talking")
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "HTTPS_PROXY" in shown and "written as %23" in shown
+    assert not re.search("top|secret", shown)
+
+
+@pytest.mark.usefixtures("no_client")
+def test_the_list_of_servers_without_a_proxy_is_not_taken_for_an_address(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:p%23s@proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,example.org:x")
+    downloads.run("talking")
+
+
 def test_a_token_that_cannot_be_sent_is_told(
     downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +378,22 @@ def test_a_disk_that_fails_on_the_way_is_told_and_the_part_kept(
     assert downloads.visible() == [] and downloads.parts()[0].read_bytes() == b"GGUF"
     downloads.run("talking")
     assert downloads.hub.offsets("chat.gguf") == ["bytes=4-"]
+
+
+def test_a_kind_of_models_on_another_disk_is_told_and_what_came_is_kept(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(source: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(source), None, str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        message = downloads.fails("talking")
+    assert f"moved to {downloads.store.root / 'llm/talking'}, on another disk" in message
+    assert "must be on the disk of MODELS_DIR" in message
+    downloads.hub.forget()
+    downloads.run("talking")
+    assert downloads.hub.offsets("chat.gguf") == []
 
 
 def test_a_folder_that_cannot_be_written_is_told(
