@@ -29,9 +29,10 @@ Name = Annotated[
     str,
     msgspec.Meta(pattern=r"^(?!starter\Z)[A-Za-z0-9_][A-Za-z0-9._-]*\Z", max_length=100),
 ]
-# Those of models only, and one line each: a bundle of strangers brings them too.
+# Those of models only, and one line each: a bundle of strangers brings them too. LLM_MODE is not
+# one: it decides whether what callers say leaves the machine.
 ModelSettings = dict[
-    Annotated[str, msgspec.Meta(pattern=r"^(STT|LLM|TTS)_[A-Z_]+\Z")],
+    Annotated[str, msgspec.Meta(pattern=r"^(?!LLM_MODE\Z)(STT|LLM|TTS)_[A-Z_]+\Z")],
     Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\Z")],
 ]
 _Folder = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/(?=.)|\Z))*\Z")]

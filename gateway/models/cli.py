@@ -229,7 +229,7 @@ def _use(
     from gateway.models.env import env_values, write_env
     from gateway.models.store import locked_models
 
-    values = env_values(settings, locked_models(store, names), extra)
+    values = env_values(settings, locked_models(store, names), extra, _ENV_FILE)
     if write:
         write_env(_ENV_FILE, values)
     _report("written to .env:" if write else "to use them, set in .env (or add --write-env):")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from dotenv import set_key
+from dotenv import dotenv_values, set_key
 from pydantic_settings import BaseSettings
 
 from gateway.errors import ConfigError
-from gateway.model_paths import STARTER
+from gateway.model_paths import STARTER, ModelPaths
 from gateway.models.lockfile import LockedModel
 from gateway.settings import SUPPORTED_LANGUAGES, Settings
 
@@ -43,17 +44,19 @@ def unchecked_settings(env_file: Path) -> Settings:
 
 
 def env_values(
-    settings: Settings, models: Mapping[str, LockedModel], extra: Mapping[str, str]
+    settings: Settings, models: Mapping[str, LockedModel], extra: Mapping[str, str], env_file: Path
 ) -> dict[str, str]:
     """Variables that choose the models; a language without a new voice keeps the one it has.
 
     Args:
         models: by name; the last of a kind is chosen.
-        extra: variables that a profile wants beside.
+        extra: variables that a profile wants beside; they choose no other models.
+        env_file: where they will be set; with MODELS_DIR only if it gives another folder now.
     """
     values: dict[str, str] = {}
-    if "models_dir" in settings.model_fields_set:
-        values["MODELS_DIR"] = str(settings.models.root.absolute())
+    root = settings.models.root.absolute()
+    if _folder_without_environment(env_file) != root:
+        values["MODELS_DIR"] = str(root)
     voices: dict[str, str] = {}
     for name, model in models.items():
         if model.kind == "stt":
@@ -66,7 +69,17 @@ def env_values(
         present = {code: name for code, name in settings.chosen_voices.items() if name}
         chosen = dict.fromkeys(SUPPORTED_LANGUAGES, STARTER) | present | voices
         values["TTS_VOICE"] = ",".join(f"{code}={chosen[code]}" for code in SUPPORTED_LANGUAGES)
-    return values | dict(extra)
+    return dict(extra) | values
+
+
+def _folder_without_environment(env_file: Path) -> Path | None:
+    """The folder of the models by the file, or by default; None if that is no folder."""
+    given = {name.lower(): value for name, value in dotenv_values(env_file).items()}
+    default: Path = Settings.model_fields["models_dir"].default
+    try:
+        return ModelPaths(Path(given.get("models_dir") or default)).root.absolute()
+    except ConfigError:
+        return None
 
 
 def write_env(path: Path, values: Mapping[str, str]) -> None:
@@ -78,11 +91,24 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
     # Where a link leads, which would be replaced by a file.
     real = os.path.realpath(path)
     try:
+        before = os.stat(real) if os.path.exists(real) else None
         for key, value in values.items():
             quote = "never" if _PLAIN.match(value) else "always"
             set_key(real, key, value, quote_mode=quote, encoding="utf-8")
+            if before is not None:
+                _give_back(real, before)
     except OSError as error:
         raise ConfigError(
             f"{real} cannot be written ({error.strerror}); make it a file that can, or leave out "
             "--write-env and set the lines that are printed then"
         ) from error
+
+
+def _give_back(path: str, before: os.stat_result) -> None:
+    """Restore group and owner, as the service that reads it may be another user: set_key replaces
+    the file and keeps its mode only.
+    """
+    with suppress(OSError):
+        # The group first: giving it to another owner is left to root.
+        os.chown(path, -1, before.st_gid)
+        os.chown(path, before.st_uid, -1)

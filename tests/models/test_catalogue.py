@@ -125,7 +125,13 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, deny: Callable[[st
 
 
 @pytest.mark.parametrize(
-    "setting", ['OPENAI_BASE_URL = "http://x"', 'STT_DEVICE = "a\\nb"', '"STT_X\\n" = "a"']
+    "setting",
+    [
+        'OPENAI_BASE_URL = "http://x"',
+        'STT_DEVICE = "a\\nb"',
+        '"STT_X\\n" = "a"',
+        'LLM_MODE = "remote"',
+    ],
 )
 def test_a_profile_sets_nothing_but_models(tmp_path: Path, setting: str) -> None:
     profile = f'[profiles.p]\ntitle = ""\nmodels = []\nsettings = {{ {setting} }}\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -173,6 +174,66 @@ def test_a_folder_that_was_chosen_is_among_the_settings(
     assert capsys.readouterr().out == f"MODELS_DIR={chosen}\nLLM_MODEL=talking\n"
     monkeypatch.delenv("MODELS_DIR")
     assert load_settings().llm_path == chosen / "llm/talking/chat.gguf"
+
+
+@pytest.mark.parametrize("env_file", ["MODELS_DIR=models\n", "MODELS_DIR=./models\n", ""])
+@pytest.mark.parametrize("environment", ["models", ""])
+def test_a_folder_that_the_file_gives_already_is_left_as_it_is(
+    models: Path, monkeypatch: pytest.MonkeyPatch, env_file: str, environment: str
+) -> None:
+    monkeypatch.setenv("MODELS_DIR", environment)
+    Path(".env").write_text(env_file)
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert Path(".env").read_text() == f"{env_file}LLM_MODEL=talking\n"
+
+
+@pytest.mark.parametrize("env_file", ["/elsewhere", "~nobody-at-all/models"])
+def test_another_folder_of_the_environment_replaces_that_of_the_file(
+    models: Path, monkeypatch: pytest.MonkeyPatch, env_file: str
+) -> None:
+    monkeypatch.setenv("MODELS_DIR", "models")
+    Path(".env").write_text(f"MODELS_DIR={env_file}\n")
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert Path(".env").read_text() == f"MODELS_DIR={models}\nLLM_MODEL=talking\n"
+
+
+def test_the_settings_of_a_bundle_choose_no_other_models(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "tiny.tar"
+    settings = (
+        '{ STT_MODEL = "/evil", LLM_MODEL = "/evil", TTS_VOICE = "/evil", STT_DEVICE = "cpu" }'
+    )
+    (models / "catalogue.toml").write_text(CATALOGUE.replace('{ LLM_GPU_LAYERS = "-1" }', settings))
+    assert run(monkeypatch, "download", "tiny", "--bundle", bundle) == 0
+    machine("there", tmp_path, monkeypatch)
+    assert run(monkeypatch, "download", "--from-bundle", bundle, "--write-env") == 0
+    assert Path(".env").read_text() == ENV.replace("LLM_GPU_LAYERS=-1", "STT_DEVICE=cpu")
+
+
+def test_a_file_of_settings_stays_with_its_owner_and_group(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which only root can see in earnest."""
+    owners = []
+    Path(".env").touch()
+    before = Path(".env").stat()
+    monkeypatch.setattr(os, "chown", lambda path, *ids: owners.append((path, ids)))
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    real = os.path.realpath(".env")
+    assert owners == [(real, (-1, before.st_gid)), (real, (before.st_uid, -1))]
+
+
+def test_a_file_of_settings_is_written_where_its_owner_cannot_be_kept(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chown(path: str, uid: int, gid: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    Path(".env").touch()
+    monkeypatch.setattr(os, "chown", chown)
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert Path(".env").read_text() == "LLM_MODEL=talking\n"
 
 
 def test_a_bundle_carries_the_models_to_a_machine_without_a_network(
