@@ -122,3 +122,10 @@ def test_a_failed_handshake_is_one_line_at_info(log: Log) -> None:
     logger.error("connection handler failed")
     assert stream.getvalue().endswith("websockets.server: connection handler failed\n")
     assert len(stream.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpcore", "httpx2", "httpcore2", "openai"])
+def test_addresses_that_an_http_library_asks_do_not_appear(log: Log, library: str) -> None:
+    stream = log()
+    logging.getLogger(library).info("HTTP Request: POST https://user:pass@chat.example/v1")
+    assert stream.getvalue() == ""

@@ -82,6 +82,18 @@ def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> 
     assert installs("", "") == 3
 
 
+def test_an_environment_that_was_left_without_pip_is_made_anew(tmp_path: Path) -> None:
+    write_program(tmp_path / ".venv" / "bin" / "python", 'case "$*" in *pip*) exit 1;; esac')
+    write_program(tmp_path / "whole", 'case "$*" in *hashlib*) echo same;; esac')
+    # Whose "-m venv" puts a Python with pip there.
+    write_program(tmp_path / "python", 'case "$*" in *venv*) cp whole .venv/bin/python;; esac')
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(tmp_path / "python")}
+    done = run_setup("set_up_environment", tmp_path, **environment)
+    assert done.returncode == 0 and "Making .venv" in done.stdout
+    done = run_setup("set_up_environment", tmp_path, **environment)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_a_failed_installation_is_tried_again(tmp_path: Path) -> None:
     write_program(
         tmp_path / ".venv" / "bin" / "python",

@@ -69,7 +69,8 @@ def env_values(
         present = {code: name for code, name in settings.chosen_voices.items() if name}
         chosen = dict.fromkeys(SUPPORTED_LANGUAGES, STARTER) | present | voices
         values["TTS_VOICE"] = ",".join(f"{code}={chosen[code]}" for code in SUPPORTED_LANGUAGES)
-    return dict(extra) | values
+    others = {key: value for key, value in extra.items() if key not in values}
+    return values | others
 
 
 def _folder_without_environment(env_file: Path) -> Path | None:
