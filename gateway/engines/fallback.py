@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from gateway.engines.base import (
@@ -27,12 +27,30 @@ _BUSY = "busy"
 """What a ChatError begins with when the model is well but has no room."""
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """What a running reply was asked for.
+
+    Attributes:
+        request: FINAL as soon as its turn is over.
+        wait: for the first piece of a guess, without a limit while it is one.
+    """
+
+    request: ChatRequest
+    wait: asyncio.Timeout | None = None
+
+    @property
+    def is_guess(self) -> bool:
+        return self.request.priority is not Priority.FINAL
+
+
 class FallbackChat:
     """Replies come from ``local`` while that works, else from ``remote``.
 
     The remote model takes over when the local one fails, is too busy, or keeps a caller waiting:
     before the first word it writes the reply, later it continues it. A circuit breaker keeps
     callers from waiting for a local model that is down, and tries now and then whether it is back.
+    A guess that the local model drops to make room is not asked for again: nobody waits for it yet.
 
     Args:
         first_token_timeout_s: longest wait for the local model's next piece, once the turn is
@@ -51,8 +69,8 @@ class FallbackChat:
         self._remote = remote
         self._timeout_s = first_token_timeout_s
         self._breaker = CircuitBreaker(breaker)
-        self._waiting: dict[str, asyncio.Timeout] = {}
-        """Speculative replies that wait for their next piece without a limit, by call."""
+        self._guesses: dict[str, _Asked] = {}
+        """Running speculative replies, by call."""
 
     @property
     def local_is_down(self) -> bool:
@@ -70,21 +88,36 @@ class FallbackChat:
         """Generate a reply (see ``ChatModel.stream``).
 
         Raises:
-            ChatError: both models failed.
+            ChatError: both models failed, or the local one dropped a guess.
         """
+        asked = _Asked(request)
+        if asked.is_guess:
+            self._guesses[request.call_id] = asked
+        try:
+            async with aclosing(self._reply(asked)) as pieces:
+                async for text in pieces:
+                    yield text
+        finally:
+            if self._guesses.get(request.call_id) is asked:
+                del self._guesses[request.call_id]
+
+    async def _reply(self, asked: _Asked) -> AsyncGenerator[str, None]:
+        """The reply of the local model, else of the remote one, else of the local one after all."""
         said = ""
         failure: ChatError | None = None
         if self._breaker.allow(_now()):
-            async with aclosing(self._guarded(request)) as words:
+            async with aclosing(self._guarded(asked)) as words:
                 try:
                     async for text in words:
                         said += text
                         yield text
                     return
                 except ChatError as error:
+                    if asked.is_guess and _is_busy(error):
+                        raise
                     failure = error
             logger.warning("%s after %d characters; the remote model goes on", failure, len(said))
-        async with aclosing(self._continued(request, said)) as pieces:
+        async with aclosing(self._continued(asked.request, said)) as pieces:
             try:
                 async for text in pieces:
                     said += text
@@ -94,15 +127,17 @@ class FallbackChat:
                 if failure is not None or said:
                     _both_failed(failure, error)
                 logger.warning("%s; the local model is tried after all", error)
-        async with aclosing(self._local.stream(request)) as pieces:
+        async with aclosing(self._timed(asked)) as pieces:
             async for text in pieces:
                 yield text
 
     def promote(self, call_id: str) -> None:
         """Serve the call's speculative reply as FINAL, and limit its wait, from now on."""
-        waiting = self._waiting.pop(call_id, None)
-        if waiting is not None:
-            waiting.reschedule(_now() + self._timeout_s)
+        guess = self._guesses.pop(call_id, None)
+        if guess is not None:
+            guess.request = replace(guess.request, priority=Priority.FINAL)
+            if guess.wait is not None:
+                guess.wait.reschedule(_now() + self._timeout_s)
         self._local.promote(call_id)
         self._remote.promote(call_id)
 
@@ -118,19 +153,19 @@ class FallbackChat:
         finally:
             await self._remote.close()
 
-    async def _guarded(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+    async def _guarded(self, asked: _Asked) -> AsyncGenerator[str, None]:
         """The local model's reply in whole words; tells the breaker how it went."""
         words = WholeWords()
         serves = False
         try:
-            async with aclosing(self._timed(request)) as pieces:
+            async with aclosing(self._timed(asked)) as pieces:
                 async for piece in pieces:
                     serves = True
                     if text := words.push(piece):
                         yield text
             self._breaker.succeeded()
         except ChatError as error:
-            if str(error).startswith(_BUSY):
+            if _is_busy(error):
                 self._breaker.abandoned()
             else:
                 self._breaker.failed(_now())
@@ -145,17 +180,16 @@ class FallbackChat:
         if text := words.flush():
             yield text
 
-    async def _timed(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+    async def _timed(self, asked: _Asked) -> AsyncGenerator[str, None]:
         """The local model's pieces, none of them later than the limit."""
-        speculative = request.priority is not Priority.FINAL
-        async with aclosing(self._local.stream(request)) as pieces:
-            first = True
+        async with aclosing(self._local.stream(asked.request)) as pieces:
+            may_wait = asked.is_guess
             while True:
                 try:
                     # Only the wait counts, not the time the reader takes between two pieces.
                     async with asyncio.timeout(None) as limit:
-                        if first and speculative:
-                            self._waiting[request.call_id] = limit
+                        if may_wait:
+                            asked.wait = limit
                         else:
                             limit.reschedule(_now() + self._timeout_s)
                         piece = await anext(pieces, None)
@@ -163,9 +197,8 @@ class FallbackChat:
                     text = f"the chat model gave no token for {self._timeout_s:g} s"
                     raise ChatError(text) from error
                 finally:
-                    if self._waiting.get(request.call_id) is limit:
-                        del self._waiting[request.call_id]
-                first = False
+                    asked.wait = None
+                may_wait = False
                 if piece is None:
                     return
                 yield piece
@@ -182,6 +215,10 @@ class FallbackChat:
                     yield text
         if text := unheard.flush():
             yield text
+
+
+def _is_busy(error: ChatError) -> bool:
+    return str(error).startswith(_BUSY)
 
 
 def _both_failed(local: ChatError | None, remote: ChatError) -> NoReturn:

@@ -77,7 +77,7 @@ class PromptBuilder:
         self._limit = limit
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._bos = vocabulary.bos if vocabulary.adds_bos else None
-        controls = sorted(filter(None, vocabulary.control_texts()), key=len, reverse=True)
+        controls = sorted(filter(str.strip, vocabulary.control_texts()), key=len, reverse=True)
         self._controls = re.compile("|".join(map(re.escape, controls))) if controls else None
         self._has_system = self._alternates = False
         try:
@@ -185,13 +185,7 @@ class PromptBuilder:
         return tokens
 
     def _render(self, messages: Sequence[ChatMessage]) -> str:
-        # A caller who types control tokens must not be able to speak as the system.
-        clean = [
-            ChatMessage(m.role, self._controls.sub("", m.content))
-            if self._controls and m.role == "user"
-            else m
-            for m in messages
-        ]
+        clean = [m if m.role == "system" else self._uncontrolled(m) for m in messages]
         if self._alternates:
             clean = _alternating(clean, self._has_system)
         plain: list[Any] = [{"role": m.role, "content": m.content} for m in clean]
@@ -202,13 +196,26 @@ class PromptBuilder:
         )
         return str(response.prompt)
 
+    def _uncontrolled(self, message: ChatMessage) -> ChatMessage:
+        """The message without control tokens: nobody but the template speaks as the system."""
+        text = message.content
+        # The blank keeps what stands around one from joining to another; the loop is for those
+        # with a blank of their own.
+        while self._controls and self._controls.search(text):
+            text = self._controls.sub(" ", text)
+        return ChatMessage(message.role, text)
+
     def _probe(self) -> None:
-        """Find the form of conversation that the template accepts, the freest first."""
-        system, user = ChatMessage("system", "s"), ChatMessage("user", "u")
-        greeted = [system, ChatMessage("assistant", "a"), user, user]
+        """Find the form of conversation that the template can hold, the freest first."""
+        user, assistant = ChatMessage("user", "probe-user"), ChatMessage("assistant", "a")
+        system = ChatMessage("system", "probe-system")
+        greeted = [system, assistant, user, user, assistant, ChatMessage("user", "u")]
         for self._alternates, self._has_system in ((False, True), (True, True), (True, False)):
             try:
-                self._render(greeted)
+                begin = self._render(greeted).partition(user.content)[0]
+                if system.content not in begin:
+                    # Some put it into the last turn, and all of it would be read at every turn.
+                    raise ValueError("it does not begin with the system text")
                 return
             except (TemplateError, ValueError, TypeError) as error:
                 refusal = error

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from openai import AsyncOpenAI, BadRequestError, OpenAIError
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    BadRequestError,
+    OpenAIError,
+)
 
 from gateway.engines.base import ChatRequest
 from gateway.errors import ChatError, ConfigError
@@ -16,6 +24,13 @@ from gateway.errors import ChatError, ConfigError
 logger = logging.getLogger(__name__)
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+
+_ADVICE = {
+    401: "; check OPENAI_API_KEY",
+    403: "; check what OPENAI_API_KEY may do",
+    404: "; check OPENAI_BASE_URL and OPENAI_MODEL",
+    429: "; its rate limit or the account's quota is used up",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +95,24 @@ class OpenAIChat:
             ChatError: the service cannot be reached, refused, or broke off.
         """
         self._count(request)
-        try:
-            async with await self._open(request) as chunks:
-                async for chunk in chunks:
-                    if chunk.choices and (text := chunk.choices[0].delta.content):
-                        yield text
-        except OpenAIError as error:
-            raise ChatError(f"chat service {self._settings.host}: {error}") from error
+        with self._failures():
+            chunks = await self._open(request)
+        answered = False
+        async with chunks:
+            while True:
+                with self._failures():
+                    try:
+                        text = _text_of(await anext(chunks))
+                    except StopAsyncIteration:
+                        break
+                answered = True
+                if text:
+                    yield text
+        if not answered:
+            # A log-in page, for one, has status 200 too.
+            raise ChatError(
+                f"chat service {self._settings.host} sent no reply; check OPENAI_BASE_URL"
+            )
 
     def promote(self, call_id: str) -> None:
         """A remote service knows no priorities."""
@@ -116,6 +142,25 @@ class OpenAIChat:
         sent.requests += 1
         sent.characters += sum(len(message.content) for message in request.messages)
 
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what can go wrong with the service into ChatError.
+
+        The service's own words may repeat the conversation or the key: they are for DEBUG only.
+        """
+        try:
+            yield
+        except OpenAIError as error:
+            words = str(error).replace(self._settings.api_key, "***")
+            logger.debug("chat service %s: %s", self._settings.host, words)
+            raise ChatError(f"chat service {self._settings.host} {_reason(error)}") from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            # The library looks at nothing that it passes on, and not every service keeps to form.
+            raise ChatError(
+                f"chat service {self._settings.host} sent what is no chat reply"
+                f" ({type(error).__name__})"
+            ) from error
+
     async def _open(self, request: ChatRequest) -> Any:
         """Ask; services differ in what they call the longest reply, so learn that once."""
         try:
@@ -140,3 +185,24 @@ class OpenAIChat:
             top_p=request.top_p,
             **options,
         )
+
+
+def _text_of(chunk: Any) -> str:
+    """What a chunk adds to the reply; notes of a content filter have a choice without delta."""
+    delta = chunk.choices[0].delta if chunk.choices else None
+    text = delta.content if delta is not None else None
+    if not isinstance(text, str | None):
+        raise TypeError(f"expected text, got {type(text).__name__}")
+    return text or ""
+
+
+def _reason(error: OpenAIError) -> str:
+    match error:
+        case APIStatusError():
+            return f"answered with status {error.status_code}{_ADVICE.get(error.status_code, '')}"
+        case APITimeoutError():
+            return "gave no answer in time"
+        case APIConnectionError():
+            return "cannot be reached, or the connection broke"
+        case _:
+            return "broke off with an error"

@@ -48,12 +48,17 @@ def open_whisper(
     _check_files(path)
     config = _read_json(path / "config.json")
     _check_languages(path, config, languages)
-    if _wants_gpu(device):
+    problem = None
+    if device != "cpu" and ctranslate2.get_cuda_device_count():
         try:
             return _open(path, "cuda", compute_type, threads, workers)
         except (RuntimeError, ValueError) as error:
-            logger.warning("speech recognition falls back to the CPU: %s", error)
-            compute_type = "auto"
+            problem = str(error)
+    elif device == "cuda":
+        problem = "no CUDA device was found"
+    if problem is not None:
+        logger.warning("speech recognition falls back to the CPU: %s", problem)
+        compute_type = "auto"  # what was chosen for a GPU need not exist on a CPU
     if compute_type == "auto":
         compute_type = "int8"
     known = sorted(ctranslate2.get_supported_compute_types("cpu"))
@@ -87,15 +92,6 @@ def _open(path: Path, device: str, compute_type: str, threads: int, workers: int
     loaded = whisper.model
     logger.info("speech model %s runs on %s with %s", path, loaded.device, loaded.compute_type)
     return whisper
-
-
-def _wants_gpu(device: Device) -> bool:
-    if device == "cpu":
-        return False
-    available = bool(ctranslate2.get_cuda_device_count())
-    if device == "cuda" and not available:
-        logger.warning("speech recognition falls back to the CPU: no CUDA device was found")
-    return available
 
 
 def _check_files(path: Path) -> None:

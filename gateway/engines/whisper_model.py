@@ -100,6 +100,9 @@ class RecognitionModel:
         longest_s = max(seconds(len(clip.samples)) for clip in clips)
         prompts = [self._prompts[language] for language, _ in languages]
         new_tokens = min(MAX_TOKENS, round(TOKENS_FREE + TOKENS_PER_SECOND * longest_s))
+        # Of max_length, CTranslate2 gives no more than half to the transcript, and no more than
+        # the prompt leaves.
+        max_length = max(2 * new_tokens, len(prompts[0]) + new_tokens)
         # Which tokens to suppress is the model's own matter: CTranslate2 reads suppress_ids and
         # suppress_ids_begin from config.json for the values given here (a converted OpenAI model
         # lists the non-speech symbols there, a model trained without them lists nothing).
@@ -107,7 +110,7 @@ class RecognitionModel:
             encoded,
             prompts,
             beam_size=self._beam_size,
-            max_length=min(CONTEXT_TOKENS, len(prompts[0]) + new_tokens),
+            max_length=min(CONTEXT_TOKENS, max_length),
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
@@ -176,17 +179,28 @@ class RecognitionModel:
         )
 
     def _make_prompts(self, hotwords: Mapping[str, str]) -> dict[str, list[int]]:
-        """Prompts of one length: in a batch the transcripts must all begin at one position."""
-        before = {
-            language: tokenizer.encode(" " + hotwords.get(language, "").strip())
-            for language, tokenizer in self._tokenizers.items()
-        }
-        length = min(MAX_TOKENS - 1, *map(len, before.values())) if any(hotwords.values()) else 0
+        """Prompts of one length: in a batch the transcripts must all begin at one position.
+
+        So shorter hotwords are said again until they are as long as the longest.
+        """
+        before: dict[str, list[int]] = dict.fromkeys(self._tokenizers, [])
+        if any(hotwords.values()):
+            lines = {
+                language: tokenizer.encode(" " + hotwords.get(language, "").strip())
+                for language, tokenizer in self._tokenizers.items()
+            }
+            length = min(MAX_TOKENS - 1, max(map(len, lines.values())))
+            before = {
+                language: [tokenizer.sot_prev, *_repeated(lines[language], length)]
+                for language, tokenizer in self._tokenizers.items()
+            }
         return {
-            language: [
-                *([tokenizer.sot_prev, *before[language][-length:]] if length else []),
-                *tokenizer.sot_sequence,
-                tokenizer.no_timestamps,
-            ]
+            language: [*before[language], *tokenizer.sot_sequence, tokenizer.no_timestamps]
             for language, tokenizer in self._tokenizers.items()
         }
+
+
+def _repeated(line: list[int], length: int) -> list[int]:
+    """The last tokens of a line that is said again and again."""
+    times = -(-length // len(line))
+    return (line * times)[-length:]

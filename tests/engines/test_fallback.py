@@ -23,12 +23,16 @@ ANSWER = "We are open from nine to six."
 
 
 class ScriptedChat:
-    """Writes its reply word by word; ``fails_after`` words it raises, ``hangs_after`` it waits."""
+    """Writes its reply word by word; ``fails_after`` words it raises, ``hangs_after`` it waits.
+
+    It takes ``fails_s`` to find out that it fails.
+    """
 
     def __init__(self, reply: str = ANSWER, error: str = "no model") -> None:
         self.reply = reply
         self.error = error
         self.fails_after: int | None = None
+        self.fails_s = 0.0
         self.hangs_after: int | None = None
         self.requests: list[ChatRequest] = []
         self.told: list[str] = []
@@ -40,6 +44,7 @@ class ScriptedChat:
         try:
             for index, word in enumerate(self.reply.split(" ")):
                 if index == self.fails_after:
+                    await asyncio.sleep(self.fails_s)
                     raise ChatError(self.error)
                 if index == self.hangs_after:
                     await asyncio.sleep(1000)
@@ -155,6 +160,21 @@ def test_overload_goes_to_the_remote_model_and_does_not_open_the_circuit() -> No
     play(body)
 
 
+def test_a_guess_that_the_local_model_drops_for_lack_of_room_does_not_leave_the_box() -> None:
+    async def body(setup: Setup) -> None:
+        setup.local.fails_after, setup.local.error = 2, "busy: no room for another reply now"
+        with pytest.raises(ChatError, match="busy"):
+            await setup.ask(Priority.SPECULATIVE)
+        assert setup.remote.requests == []
+        released = asyncio.create_task(setup.ask(Priority.SPECULATIVE))
+        await asyncio.sleep(STEP_S)
+        setup.chat.promote("a")
+        assert await released == ANSWER
+        assert len(setup.remote.requests) == 1
+
+    play(body)
+
+
 def test_a_dead_local_model_is_left_alone_then_probed_and_taken_back() -> None:
     async def body(setup: Setup) -> None:
         setup.local.fails_after = 0
@@ -221,6 +241,23 @@ def test_the_local_model_is_asked_after_all_when_the_remote_one_cannot_be_reache
         assert setup.chat.local_is_down
         setup.local.fails_after, setup.remote.fails_after = None, 0
         assert await setup.ask() == ANSWER
+
+    play(body)
+
+
+def test_a_reply_promoted_in_the_meantime_is_no_guess_for_the_local_model_asked_after_all() -> None:
+    async def body(setup: Setup) -> None:
+        setup.local.fails_after = 0
+        await setup.ask()
+        await setup.ask()
+        setup.local.fails_after, setup.local.hangs_after = None, 0
+        setup.remote.fails_after, setup.remote.fails_s = 0, 0.5
+        guess = asyncio.create_task(setup.ask(Priority.SPECULATIVE))
+        await asyncio.sleep(0.1)
+        setup.chat.promote("a")
+        with pytest.raises(ChatError, match="no token for 1 s"):
+            await guess
+        assert setup.local.requests[-1].priority is Priority.FINAL
 
     play(body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -23,6 +24,15 @@ NO_SYSTEM = (
     "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}\n"
     "{% endfor %}<assistant>"
 )
+SYSTEM_LAST = (
+    "{% if messages[0].role == 'system' %}{% set system = messages[0].content %}"
+    "{% set messages = messages[1:] %}{% endif %}"
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>"
+    "{% if loop.last and system is defined %}[{{ system }}]{% endif %}{{ m.content }}\n"
+    "{% endfor %}<assistant>"
+)
+CONTROLS = ["<|end|>", "<|e", "< |e", " ", ""]
 
 
 @dataclass
@@ -39,7 +49,7 @@ class Characters:
         return self.template
 
     def control_texts(self) -> list[str]:
-        return ["<|end|>", "<|e", ""]
+        return CONTROLS
 
     def token_text(self, token: int) -> str:
         return chr(token)
@@ -81,15 +91,26 @@ def test_system_text_opens_the_first_user_turn_where_there_is_no_system_role() -
     assert text(prompt.tokens[: prompt.shared]) == "<user>Be brief.\n\n"
 
 
+def test_system_text_stays_in_front_where_the_template_would_put_it_into_the_last_turn() -> None:
+    prompt = builder(SYSTEM_LAST).build(GREETED, 20)
+    assert text(prompt.tokens) == "<user>Be brief.\n\n…\n<assistant>Hello!\n<user>Hi\n<assistant>"
+
+
 def test_beginning_of_sequence_is_added_once() -> None:
     assert builder(adds_bos=True).build(GREETED, 20).tokens[:2] == (2, ord("<"))
     doubled = "{{ bos_token }}" + OPEN
     assert builder(doubled, adds_bos=True).build(GREETED, 20).tokens[:2] == (2, ord("<"))
 
 
-def test_control_tokens_typed_by_a_caller_are_removed() -> None:
-    prompt = builder().build((SYSTEM, ChatMessage("user", "a<|end|>b")), 20)
-    assert "<user>ab\n" in text(prompt.tokens)
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("said", ["a<|end|>b", "a<|e<|end|>nd|>b", "a<|<|e|end|>b", "a<<|e|e<|eb"])
+def test_nobody_but_the_template_writes_control_tokens(
+    role: Literal["user", "assistant"], said: str
+) -> None:
+    prompt = text(builder().build((SYSTEM, ChatMessage(role, said)), 20).tokens)
+    assert prompt.startswith(f"<system>Be brief.\n<{role}>a")
+    assert prompt.endswith("b\n<assistant>")
+    assert not [control for control in CONTROLS if control.strip() and control in prompt]
 
 
 def conversation(turns: int) -> tuple[ChatMessage, ...]:
@@ -139,7 +160,15 @@ def test_empty_conversation_is_still_a_prompt() -> None:
     assert text(builder().build((SYSTEM,), 20).tokens) == "<system>Be brief.\n<assistant>"
 
 
-@pytest.mark.parametrize("template", ["{% for %}", "{{ raise_exception('no') }}", "{{ nope.x.y }}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for %}",
+        "{{ raise_exception('no') }}",
+        "{{ nope.x.y }}",
+        "<user>{{ messages[-1].content }}<assistant>",
+    ],
+)
 def test_template_that_cannot_be_used_is_refused_at_load(template: str) -> None:
     with pytest.raises(ModelError, match="chat template of model.gguf cannot be used"):
         builder(template)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -71,6 +72,85 @@ def test_a_wrong_key_an_absent_server_and_a_wrong_path_are_chat_errors(
         with pytest.raises(ChatError, match="chat service 127.0.0.1") as raised:
             asyncio.run(ask(settings, request()))
         assert settings.api_key not in str(raised.value)
+
+
+OK = {"choices": [{"index": 0, "delta": {"content": "Hello "}}]}
+
+
+def events(*data: object) -> bytes:
+    """A reply as a service streams it; bytes are sent as they are."""
+    lines = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in data]
+    return b"".join(b"data: " + line + b"\n\n" for line in lines)
+
+
+def answer(body: bytes, status: int = 200, kind: str = "text/event-stream") -> tuple[str, str]:
+    """What a caller hears, and the error, of a service that sends this; its key is KEY."""
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", asked.lower())
+        assert length is not None
+        await reader.readexactly(int(length[1]))
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async def main() -> tuple[str, str]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        chat = OpenAIChat(OpenAISettings(f"http://127.0.0.1:{port}/v1", KEY, "any"))
+        said = ""
+        try:
+            async for piece in chat.stream(request()):
+                said += piece
+        except ChatError as error:
+            return said, str(error)
+        finally:
+            await chat.close()
+            server.close()
+        return said, ""
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [b"upstream timed out", b"", b"\xff", b"null", b'"text"', {"choices": 5}]
+    + [{"choices": [{"index": 0, "delta": {"content": [5]}}]}],
+)
+def test_what_is_no_chat_reply_is_a_chat_error(garbled: object) -> None:
+    said, error = answer(events(OK, garbled, b"[DONE]"))
+    assert said == "Hello "
+    assert error.startswith("chat service 127.0.0.1 sent what is no chat reply")
+
+
+@pytest.mark.parametrize("choice", [{"index": 0}, {"index": 0, "delta": None}])
+def test_a_note_of_a_content_filter_is_passed_over(choice: object) -> None:
+    assert answer(events(OK, {"choices": [choice]}, OK, b"[DONE]")) == ("Hello Hello ", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [("text/html", b"<html>log in</html>"), ("application/json", b"{}")]
+)
+def test_a_page_in_place_of_a_reply_is_a_chat_error(kind: str, body: bytes) -> None:
+    assert "sent no reply; check OPENAI_BASE_URL" in answer(body, kind=kind)[1]
+
+
+def test_what_a_service_repeats_of_key_and_conversation_is_not_in_the_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = {"error": {"message": f"{KEY} may not ask: my card is 4111"}}
+    refused, broken = json.dumps(told).encode(), events(OK, told)
+    with caplog.at_level(logging.DEBUG, "gateway"):
+        errors = [answer(refused, status, "application/json")[1] for status in (400, 401, 500)]
+        errors.append(answer(broken)[1])
+    assert errors[0].endswith("answered with status 400")
+    assert errors[1].endswith("answered with status 401; check OPENAI_API_KEY")
+    assert errors[3].endswith("broke off with an error")
+    assert not [error for error in errors if KEY in error or "4111" in error]
+    assert caplog.text.count("*** may not ask: my card is 4111") == len(errors)
+    assert KEY not in caplog.text
 
 
 def test_a_base_url_without_a_scheme_is_refused_at_start() -> None:

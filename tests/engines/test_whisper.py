@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -20,10 +20,12 @@ from gateway.engines.bridge import WorkerPool
 from gateway.engines.piper_text import Piece
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
 from gateway.engines.whisper import WhisperSettings, WhisperTranscriber, load_model
-from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
+from gateway.engines.whisper_load import open_whisper
+from gateway.engines.whisper_model import CONTEXT_TOKENS, Clip, Recognition, RecognitionModel
 from gateway.engines.whisper_window import (
     FULL_WINDOW,
     SHORT_WINDOWS,
+    choose_window,
 )
 from gateway.errors import TranscriptionError
 
@@ -139,6 +141,55 @@ def test_hotwords_of_any_length_are_accepted_in_a_mixed_batch() -> None:
     by_language = {language: Clip(speech(language, text), None) for language, text in SENTENCES}
     found = model.recognise(list(by_language.values()), SHORT_WINDOWS[3])
     assert [recognition.language for recognition in found] == list(by_language)
+
+
+class Endless:
+    """The starter model with a decoder that never comes to an end, and what it was asked for."""
+
+    def __init__(self, hotwords: Mapping[str, str]) -> None:
+        languages = SETTINGS.languages
+        whisper = open_whisper(SETTINGS.model_path, languages, "cpu", threads=1)
+        self._genuine, whisper.model = whisper.model, cast(Any, self)
+        self.tokenizer = whisper.hf_tokenizer
+        self.end = self.tokenizer.token_to_id("<|endoftext|>")
+        self.prompts: list[list[int]] = []
+        self.decoded: list[int] = []
+        self.recogniser = RecognitionModel(whisper, languages, hotwords)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._genuine, name)
+
+    def generate(self, encoded: Any, prompts: list[list[int]], **options: Any) -> Any:
+        options |= {"suppress_tokens": [self.end], "suppress_blank": False}
+        results = self._genuine.generate(encoded, prompts, **options)
+        self.prompts += prompts
+        self.decoded += [len(result.sequences_ids[0]) for result in results]
+        return results
+
+    def hear(self, duration_s: float, language: str = "en") -> None:
+        clip = Clip(np.resize(NOISE, round(duration_s * SAMPLE_RATE)), language)
+        self.recogniser.recognise([clip], choose_window(len(clip.samples), "auto"))
+
+
+@pytest.mark.parametrize("line", ["", "Doctor Wells. " * 80], ids=["no prompt", "long prompt"])
+def test_a_transcript_may_be_as_long_as_the_fastest_speech(line: str) -> None:
+    model = Endless({"en": line})
+    for duration_s in (2.0, 25.0):
+        model.hear(duration_s)
+    room = CONTEXT_TOKENS - len(model.prompts[0])
+    expected = [min(tokens, room) for tokens in (56, 224)]
+    extra = [decoded - least for decoded, least in zip(model.decoded, expected, strict=True)]
+    assert set(extra) <= {0, 1}
+
+
+def test_hotwords_of_every_language_reach_the_decoder_whole() -> None:
+    hotwords = {"en": "Pearl", "ru": "Клиника Жемчуг, улица Лесная, доктор Анна", "ar": "اللؤلؤة"}
+    model = Endless(hotwords)
+    for language in hotwords:
+        model.hear(0.1, language)
+    assert len({len(prompt) for prompt in model.prompts}) == 1, "they can be in one batch"
+    for prompt, line in zip(model.prompts, hotwords.values(), strict=True):
+        assert model.tokenizer.decode(prompt).endswith(f" {line}")
 
 
 def test_hotwords_reach_the_decoder() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,12 @@ def test_an_unknown_compute_type_lists_the_possible_ones() -> None:
         load_model(WhisperSettings(SETTINGS.model_path, device="cpu", compute_type="int3"))
 
 
+@pytest.mark.parametrize("compute_type", ["auto", "float16"])
 def test_a_missing_gpu_falls_back_to_the_cpu_with_one_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, compute_type: str
 ) -> None:
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
-    settings = WhisperSettings(SETTINGS.model_path, device="cuda", threads=1)
+    settings = replace(SETTINGS, device="cuda", compute_type=compute_type, threads=1)
     assert load_model(settings).languages == ("en", "ar", "ru")
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == ["speech recognition falls back to the CPU: no CUDA device was found"]
