@@ -24,8 +24,9 @@ _FADE_S = 0.02
 _TICK_S = 0.001
 """Not worth sleeping for."""
 
-_MAX_BUFFER_S = 20.0
-"""Speech of a reply kept ahead of playout before synthesis has to wait."""
+_MAX_BUFFER_S = 4.0
+"""Speech of a reply kept ahead of playout before synthesis has to wait: enough to outlast a busy
+moment. What is synthesised sooner makes the first words of other calls wait for it."""
 
 
 class Player:

@@ -126,12 +126,12 @@ def test_synthesis_waits_while_far_ahead_of_playout() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         stage = Stage(loop)
         stage.player.open(1, hold=False)
-        for _ in range(3):
-            await stage.player.enqueue(1, speech(10_000))
+        for _ in range(2):
+            await stage.player.enqueue(1, speech(3000))
         waiting = loop.create_task(stage.player.enqueue(1, speech(1000)))
-        await asyncio.sleep(5)
+        await asyncio.sleep(1.5)
         assert not waiting.done()
-        await asyncio.sleep(10)
+        await asyncio.sleep(1)
         assert waiting.done()
         await stage.end()
 
@@ -142,8 +142,7 @@ def test_clear_frees_a_synthesis_that_waits_for_room() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         stage = Stage(loop)
         stage.player.open(1, hold=True)
-        for _ in range(3):
-            await stage.player.enqueue(1, speech(10_000))
+        await stage.player.enqueue(1, speech(10_000))
         waiting = loop.create_task(stage.player.enqueue(1, speech(1000)))
         await asyncio.sleep(0.1)
         stage.player.clear()

@@ -317,6 +317,22 @@ def test_call_that_ends_in_mid_reply_leaves_nothing_running() -> None:
     converse(body, replies=("one two three. " * 50,))
 
 
+def test_speech_that_is_heard_much_later_is_not_synthesised_before_others_need_the_voice() -> None:
+    sentences = [" ".join([f"word{n}"] * 20) + "." for n in range(8)]  # two seconds each
+
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(3000)
+        heard_s = call.transport.sent_s
+        spoken_s = sum(0.1 * len(text.split()) for text, _ in call.synthesizer.spoken)
+        assert heard_s > 1.5
+        assert spoken_s - heard_s < 9, "four seconds, and the two sentences that are in hand"
+        await call.silence(16_000)
+        assert call.transport.sent_s == pytest.approx(16.0), "and all of it is heard"
+
+    converse(body, replies=(" ".join(sentences),))
+
+
 def test_call_that_ends_while_engines_work_leaves_nothing_running() -> None:
     async def body(call: Call) -> None:
         call.transcriber.delay_s = 30
