@@ -40,7 +40,9 @@ class RecordedTranscriber:
             case TranscriptFailed(_, _, reason):
                 raise TranscriptionError(reason)
             case ready:
-                return Transcript(ready.text, ready.language, ready.language_probability)
+                return Transcript(
+                    ready.text, ready.language, ready.language_probability, ready.avg_logprob
+                )
 
     async def close(self) -> None:
         """Nothing to free."""

@@ -6,10 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.audio.pcm import seconds
-from gateway.conversation.events import PlayoutStarted
+from gateway.conversation.events import (
+    PlayoutStarted,
+    ReplyEnded,
+    ReplyFailed,
+    SpeechQueued,
+    SpeechSent,
+)
 from gateway.conversation.policy import Policy
 from gateway.events import CallEnded, TextReceived
 from gateway.recording.steps import Plain, RecordedStep
+
+_UNSPOKEN = CallEnded | TextReceived | ReplyEnded | ReplyFailed
+"""What stops the assistant without speech: so does a call at its longest, which is no event."""
 
 
 @dataclass(slots=True)
@@ -19,7 +28,7 @@ class Turn:
     Attributes:
         ended_s: when its last speech ended, in call time from the first input on, seconds.
         wait_ms: from there until the turn was taken to be over.
-        latency_ms: from there until the first audio of its reply; None if none was played.
+        latency_ms: from there until the first words of its reply; None if none were played.
     """
 
     number: int
@@ -78,21 +87,28 @@ class _Counter:
         self._held: set[int] = set()
         self._released: set[int] = set()
         self._started: dict[int, float] = {}
+        self._wordless: dict[int, int] = {}
         self._speech_began: dict[int, float] = {}
         self._pre_roll_s = policy.speech.pre_roll_ms / 1000
 
     def add(self, step: RecordedStep) -> None:
         if self._start is None:
             self._start = step.now
-        if isinstance(step.event, PlayoutStarted):
-            self._playout_started(step.event.generation, step.now)
-        # Whoever types or hangs up, or a call at its longest, stops the assistant without speaking.
-        spoken = step.event is not None and not isinstance(step.event, CallEnded | TextReceived)
+        match step.event:
+            case PlayoutStarted(generation):
+                self._started.setdefault(generation, step.now)
+            case SpeechQueued(generation, (), samples):  # an acknowledgement, played first
+                self._wordless[generation] = samples
+            case SpeechSent(generation, samples):
+                self._sent(generation, samples, step.now)
+        spoken = step.event is not None and not isinstance(step.event, _UNSPOKEN)
         for command in step.commands or ():
             self._ordered(command, step.now, spoken)
 
-    def _playout_started(self, generation: int, now: float) -> None:
-        self._started.setdefault(generation, now)
+    def _sent(self, generation: int, samples: int, now: float) -> None:
+        if (wordless := self._wordless.get(generation, 0)) > 0:
+            self._wordless[generation] = wordless - samples
+            return
         turn = self._turn(self._answers.get(generation, 0))
         if turn is not None and turn.latency_ms is None and self._start is not None:
             turn.latency_ms = (now - self._start - turn.ended_s) * 1000

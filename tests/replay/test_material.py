@@ -12,9 +12,9 @@ from gateway.conversation.events import (
     TranscriptFailed,
     TranscriptReady,
 )
-from gateway.engines.base import Speech
+from gateway.engines.base import Speech, TranscribeRequest, Transcript
 from gateway.recording.steps import Plain, RecordedStep
-from gateway.replay.engines import RecordedVoice
+from gateway.replay.engines import RecordedTranscriber, RecordedVoice
 from gateway.replay.material import Transcripts, spoken_replies
 
 
@@ -61,6 +61,14 @@ def test_failed_recognition_fails_again() -> None:
     found = Transcripts(STEPS).of(20.0, 21.0)
     assert found is not None and isinstance(found.result, TranscriptFailed)
     assert Transcripts([]).of(20.0, 21.0) is None
+
+
+def test_doubts_of_the_recogniser_are_given_again() -> None:
+    doubtful = TranscriptReady(1, 1, "at nine", "en", 0.9, avg_logprob=-0.8)
+    steps = [STEPS[0], RecordedStep(doubtful, 12.1, ())]
+    transcriber = RecordedTranscriber(Transcripts(steps), lambda: 12.0)
+    request = TranscribeRequest(np.zeros(32_000, dtype=np.int16))
+    assert asyncio.run(transcriber.transcribe(request)) == Transcript("at nine", "en", 0.9, -0.8)
 
 
 def test_words_of_a_reply_are_spoken_with_their_own_audio() -> None:
