@@ -136,7 +136,9 @@ async def _turns(
         return {**describe_machine(), "models": None, **turns_report(played)}
     log = RecordLog()
     room = max(settings.gateway_max_calls, calls + 1)
-    own = settings.model_copy(update={"gateway_port": 0, "gateway_max_calls": room})
+    # Without acknowledgements, which callers would take for the answer.
+    changes = {"gateway_port": 0, "gateway_max_calls": room, "acknowledge_after_ms": 0}
+    own = settings.model_copy(update=changes)
     async with Gateway(own, on_turn=log.add) as gateway:
         with console.status("loading the models"):
             await gateway.ready()

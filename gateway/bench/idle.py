@@ -12,6 +12,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from gateway.audio.pcm import FRAME_MS, FRAME_SAMPLES
 from gateway.bench.report import Report, spread
@@ -128,7 +129,8 @@ class _Silence:
             if (wait := due - loop.time()) > 0:
                 await asyncio.sleep(wait)
             for socket, frame in pairs[step % groups :: groups]:
-                socket.transport.write(frame)
+                if socket.state is State.OPEN:
+                    socket.transport.write(frame)
             step += 1
             if step % (groups * 10) == 0:
                 self.lateness.append(1000 * max(0.0, loop.time() - due))

@@ -49,6 +49,9 @@ class ServedGateway:
             "GATEWAY_HOST": "127.0.0.1",
             "GATEWAY_PORT": "0",
             "GATEWAY_MAX_CALLS": str(self._calls),
+            # It speaks only when it answers: anything else would be measured as an answer.
+            "ACKNOWLEDGE_AFTER_MS": "0",
+            "IDLE_CALLER_S": "0",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         }
         self._process = await asyncio.create_subprocess_exec(

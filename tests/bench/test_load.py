@@ -64,6 +64,25 @@ def test_callers_are_answered_and_listening_calls_are_weighed() -> None:
     assert idle["gateway_cpu_percent"]["median"] > 0
 
 
+def test_the_gateway_under_test_speaks_only_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACKNOWLEDGE_AFTER_MS", "1500")
+    started: dict[str, str] = {}
+
+    async def start(*command: str, env: dict[str, str], **pipes: int) -> None:
+        started.update(env)
+        raise GatewayError("started")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    with pytest.raises(GatewayError, match="started"):
+        asyncio.run(ServedGateway(1).__aenter__())
+    for name in ("ACKNOWLEDGE_AFTER_MS", "IDLE_CALLER_S"):
+        monkeypatch.setenv(name, started[name])
+    settings = load_settings(None)
+    assert settings.acknowledge_after_ms == settings.idle_caller_s == 0
+
+
 def test_a_gateway_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_MODEL", "no-such-model")
 

@@ -10,10 +10,13 @@ import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.server import serve
 
+from gateway.app import Gateway
 from gateway.bench.cli import app
 from gateway.bench.played_call import PlayedCall
 from gateway.bench.turns import PreparedCall, RecordLog, TurnsBenchmark, longest, select
 from gateway.bench.turns_report import turns_report
+from gateway.errors import GatewayError
+from gateway.settings import Settings
 from gateway.simulator.scenario import Call, Turn
 from gateway.simulator.scenario_caller import CallerPatience
 from gateway.simulator.scenario_file import Scenario, ScenarioError
@@ -21,6 +24,7 @@ from tests.bench.test_turns_report import RECORD
 from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
 from tests.simulator.scripted import spoken
 
+SET = '[[call]]\nname = "x"\nlanguage = "en"\nturn = [{ say = "Where are you located?" }]\n'
 HASTY = CallerPatience(greeting=0.04, answer=2.0, reply=2.0, untold=0.3, last=0.02)
 
 
@@ -69,13 +73,27 @@ def test_calls_are_placed_over_a_real_socket() -> None:
     assert report["wer"] == {"en": 0.0}
 
 
+def test_acknowledgements_are_not_measured_as_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Settings] = []
+
+    def begin(settings: Settings, **_: object) -> Gateway:
+        begun.append(settings)
+        raise GatewayError("enough")
+
+    monkeypatch.setattr("gateway.app.Gateway", begin)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "set.toml").write_text(SET)
+    CliRunner().invoke(app, ["turns", "--scenarios", str(tmp_path)])
+    assert [settings.acknowledge_after_ms for settings in begun] == [0]
+
+
 def test_a_set_can_be_played_virtually_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "set.toml").write_text(
-        '[[call]]\nname = "x"\nlanguage = "en"\nturn = [{ say = "Where are you located?" }]\n'
-    )
+    (tmp_path / "set.toml").write_text(SET)
     figures = tmp_path / "turns.json"
     options = ["turns", "--virtual", "--scenarios", str(tmp_path), "--json", str(figures)]
     result = CliRunner().invoke(app, options, catch_exceptions=False)
