@@ -120,6 +120,8 @@ class CallSession:
         self._inbox: asyncio.Queue[EdgeEvent | None] = asyncio.Queue()
         self._tasks = asyncio.TaskGroup()
         self._children: set[asyncio.Task[None]] = set()
+        self._recognising: dict[asyncio.Task[None], tuple[int, int]] = {}
+        """Turn and revision that each recognition in progress is for."""
         self._reply: ReplyTask | None = None
         self._reply_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -226,7 +228,7 @@ class CallSession:
                 self._stopwatch.transcribe_ordered(
                     command.turn, command.revision, command.speech_ended_at, now
                 )
-                self._spawn(self._transcribe(command), f"stt {command.turn}.{command.revision}")
+                self._recognise(command)
             case TranscribePartial():
                 if self._transport.wants_partials and self._services.may_send_partials():
                     self._spawn(self._transcribe_partial(command), f"partial {command.number}")
@@ -265,6 +267,16 @@ class CallSession:
                 assert_never(command)
 
     # ------------------------------------------------------------------ commands at length
+
+    def _recognise(self, command: Transcribe) -> None:
+        """Order recognition, and give up what it makes superfluous: others wait for the engine."""
+        for task, (turn, revision) in self._recognising.items():
+            if not self._conversation.waits_for(turn, revision):
+                task.cancel()
+        name = f"stt {command.turn}.{command.revision}"
+        task = self._spawn(self._transcribe(command), name)
+        self._recognising[task] = command.turn, command.revision
+        task.add_done_callback(self._recognising.pop)
 
     async def _transcribe(self, command: Transcribe) -> None:
         request = TranscribeRequest(command.samples, command.language)

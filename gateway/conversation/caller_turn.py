@@ -36,6 +36,8 @@ class CallerTurn:
         self.speech_ended_at = 0.0
         self.avg_logprob = 0.0
         """How sure the recogniser was of the last part."""
+        self.committed = ""
+        """What was accepted as the whole turn; noise that reopens it takes nothing back."""
         self._parts = [_Part()]
         self.append(audio)
 
@@ -125,4 +127,4 @@ class CallerTurn:
         texts = [part.text for part in parts]
         if any(text is None for text in texts):
             return None
-        return " ".join(text for text in texts if text)
+        return " ".join(text for text in texts if text) or self.committed

@@ -57,7 +57,8 @@ class Chunker:
 
     def _is_abbreviation(self, end: re.Match[str]) -> bool:
         word = re.split(r"[\s(«\"]", self._text[: end.start()])[-1].lower()
-        return self._text[end.start()] == "." and (word in _ABBREVIATIONS or len(word) == 1)
+        initial = len(word) == 1 and word.isalpha()
+        return self._text[end.start()] == "." and (word in _ABBREVIATIONS or initial)
 
     def _cut_long(self, end: int) -> int:
         if end <= self._max_chars:

@@ -78,6 +78,11 @@ class Conversation:
         live = self._machine.replies.live
         return live.generation if live else None
 
+    def waits_for(self, turn: int, revision: int) -> bool:
+        """Whether the result of a ``Transcribe`` would still count."""
+        expected = self._machine.recognised_turn
+        return expected is not None and expected.number == turn and expected.waits_for(revision)
+
     def commands(self) -> list[Command]:
         """Everything ordered since the last call, in order."""
         return self._machine.commands()

@@ -28,14 +28,18 @@ class History:
 
     def take_back(self, turn: int) -> None:
         """Forget a caller's turn that turned out not to be over; does nothing if unknown."""
-        if self._entries and self._entries[-1].speaker == "caller":
-            if self._entries[-1].turn == turn:
-                self._entries.pop()
+        if self.awaits_answer and self._entries[-1].turn == turn:
+            self._entries.pop()
 
     def assistant_said(self, text: str, *, interrupted: bool = False) -> None:
         """Add what was heard of a reply; nothing heard adds nothing."""
         if text:
             self._entries.append(_Entry("assistant", text, 0, interrupted))
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the caller spoke last."""
+        return bool(self._entries) and self._entries[-1].speaker == "caller"
 
     @property
     def last_reply(self) -> str:

@@ -9,15 +9,24 @@ import re
 from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+")
+_ARABIC_MARKS = re.compile("[\u064b-\u065f\u0670\u0640]")
+"""Vowel signs, which are no letters and would split a word, and the stroke that stretches one."""
 
 
 def words_of(text: str) -> list[str]:
-    """Words and numbers of a text, lower case, without punctuation; ё is е."""
-    return _WORD.findall(text.lower().replace("ё", "е").replace("’", "'"))
+    """Words and numbers of a text, lower case, without punctuation and Arabic marks; ё is е."""
+    text = _ARABIC_MARKS.sub("", text.lower())
+    return _WORD.findall(text.replace("ё", "е").replace("’", "'"))
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.lower().split())
+
+
+def _with_and(text: str) -> frozenset[str]:
+    """Arabic words, and each with "and" joined to it."""
+    words = _words(text)
+    return words | {f"و{word}" for word in words}
 
 
 def _phrases(text: str) -> tuple[tuple[str, ...], ...]:
@@ -37,7 +46,7 @@ class Lexicon:
         backchannels: said to show attention, not to take the floor.
         stops: said to stop the assistant, whatever else is said.
         digits: spoken digits.
-        tens: numbers above nine, which callers use to group digits.
+        tens: numbers above nine, which callers use to group digits, and their parts.
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
     """
 
@@ -84,8 +93,8 @@ LEXICONS = {
         ),
         digits=_words("zero oh o one two three four five six seven eight nine double triple plus"),
         tens=_words(
-            "ten eleven twelve thirteen fifteen twenty thirty forty fifty sixty seventy eighty"
-            " ninety hundred"
+            "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+            " thirty forty fifty sixty seventy eighty ninety hundred"
         ),
         asks_dictation=_words("number phone name spell email address code date birth"),
     ),
@@ -118,8 +127,10 @@ LEXICONS = {
         ),
         digits=_words("ноль нуль один одна два две три четыре пять шесть семь восемь девять плюс"),
         tens=_words(
-            "десять двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто"
-            " сто двести триста четыреста пятьсот шестьсот семьсот восемьсот девятьсот"
+            "десять одиннадцать двенадцать тринадцать четырнадцать пятнадцать шестнадцать"
+            " семнадцать восемнадцать девятнадцать двадцать тридцать сорок пятьдесят шестьдесят"
+            " семьдесят восемьдесят девяносто сто двести триста четыреста пятьсот шестьсот"
+            " семьсот восемьсот девятьсот"
         ),
         asks_dictation=_words(
             "номер телефон телефона имя зовут фамилия фамилию адрес почта почту код дата буквам"
@@ -146,11 +157,16 @@ LEXICONS = {
         stops=_phrases(
             "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),
-        digits=_words(
+        digits=_with_and(
             "صفر واحد اثنان اثنين ثلاثة ثلاث أربعة اربعة أربع خمسة خمس ستة ست سبعة سبع ثمانية ثمان"
             " تسعة تسع زائد"
         ),
-        tens=_words("عشرة عشر عشرون ثلاثون أربعون خمسون ستون سبعون ثمانون تسعون مئة"),
+        tens=_with_and(
+            "أحد احد إحدى احدى اثنا اثني اثنتا اثنتي عشرة عشر عشرون عشرين ثلاثون ثلاثين"
+            " أربعون اربعون أربعين اربعين خمسون خمسين ستون ستين سبعون سبعين ثمانون ثمانين"
+            " تسعون تسعين مئة مائة مية مئتان مئتين مائتان مائتين ثلاثمئة ثلاثمائة أربعمئة أربعمائة"
+            " اربعمائة خمسمئة خمسمائة ستمئة ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
+        ),
         asks_dictation=_words("رقم رقمك هاتف هاتفك اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"),
     ),
 }

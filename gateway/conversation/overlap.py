@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.audio.echo import EchoDetector
 from gateway.audio.pcm import FRAME_MS, Samples
 from gateway.conversation.caller_turn import CallerTurn
+from gateway.conversation.interruption import interrupts
 from gateway.conversation.policy import Policy
 
 _ECHO_CHECK_FRAMES = 5
@@ -54,7 +55,13 @@ class Overlap:
                 self.turn.keep_last(self._window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
         return not self._is_echo
 
-    def is_grunt(self, speech_ms: int, policy: Policy) -> bool:
-        """Whether the speech was short and its words are in doubt."""
+    def interrupts(self, language: str, speaking: str, speech_ms: int, policy: Policy) -> bool:
+        """Whether the words that were recognised are meant to stop the assistant.
+
+        Args:
+            speaking: what the assistant is saying.
+            speech_ms: how long the caller spoke; short words in doubt are taken for a grunt.
+        """
         in_doubt = self.turn.avg_logprob < policy.endpoint.doubt_logprob
-        return in_doubt and speech_ms <= policy.barge_in.short_ms
+        grunt = in_doubt and speech_ms <= policy.barge_in.short_ms
+        return interrupts(self.turn.text or "", language, speaking, grunt=grunt)

@@ -32,8 +32,9 @@ class Patience:
         self._end_at: float | None = None
 
     def call_started(self, now: float) -> None:
-        """The longest duration counts from here."""
+        """The longest duration counts from here, and so does the first silence."""
         policy = self._policy
+        self._quiet_since = now
         if policy.max_call_ms:
             self._end_at = now + policy.max_call_ms / 1000
             if policy.warning_ms:
@@ -43,10 +44,10 @@ class Patience:
         """The assistant has finished; it is the caller's turn to speak."""
         self._quiet_since = now
 
-    def caller_spoke(self) -> None:
+    def caller_spoke(self, now: float) -> None:
         """The caller said something: no reason to ask."""
         self._prompts = 0
-        self._quiet_since = None
+        self._quiet_since = now
 
     def next_deadline(self, *, listening: bool) -> float | None:
         """When ``due`` has something to say; silence and warnings wait until nobody speaks."""
@@ -68,7 +69,7 @@ class Patience:
         idle_at = self._idle_at()
         if idle_at is None or idle_at > now:
             return None
-        self._quiet_since = None
+        self._quiet_since = now
         self._prompts += 1
         if self._prompts > self._policy.idle_prompts:
             return Reminder.GIVE_UP

@@ -14,4 +14,5 @@ class Phase(Enum):
     THINKING = auto()
     SPEAKING = auto()
     INTERRUPTED = auto()
+    CLOSING = auto()
     ENDED = auto()

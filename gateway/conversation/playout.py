@@ -23,8 +23,8 @@ class PlayoutLedger:
 
     @property
     def empty(self) -> bool:
-        """Nothing has been queued so far."""
-        return self._queued == 0
+        """No words have been queued so far; an acknowledgement counts as none."""
+        return not self._words
 
     def queued(self, words: tuple[tuple[str, int], ...], samples: int) -> None:
         """The next piece of speech.

@@ -7,6 +7,7 @@ from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.commands import Command, NotifyError, Transcribe
 from gateway.conversation.events import PartialReady, TranscriptFailed, TranscriptReady
 from gateway.conversation.language import LanguageTracker
+from gateway.conversation.lexicon import words_of
 from gateway.conversation.partials import Partials
 from gateway.conversation.policy import SpeechPolicy
 
@@ -47,6 +48,11 @@ class Recognition:
             and turn.number == event.turn
             and turn.accept(event.revision, event.text, event.avg_logprob)
         )
+
+    def heard(self, event: TranscriptReady) -> None:
+        """The caller's words tell which language they speak."""
+        if words := words_of(event.text):
+            self._language.heard(event.language, event.language_probability, len(words))
 
     def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:
         """Whether a failure is for this turn and was not its first: else it is tried again.

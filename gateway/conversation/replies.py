@@ -34,12 +34,13 @@ class LiveReply:
         turn: the caller's turn it answers; 0 for none.
         caller_text: that turn's words, told to the far side once the reply is heard; "" when they
             were told already.
+        phrase: which fixed phrase it is; None when the chat model finds its words.
     """
 
     generation: int
     turn: int
     caller_text: str
-    scripted: bool
+    phrase: PhraseName | None
     hang_up: str = ""
     """Why the call ends once the reply was heard; "" when it does not."""
     released_at: float | None = None
@@ -73,6 +74,7 @@ class Replies:
         self._echo = echo
         self._policy = policy
         self._generations = 0
+        self._put_off: LiveReply | None = None
         self.live: LiveReply | None = None
 
     def matching(self, generation: int) -> LiveReply | None:
@@ -97,7 +99,7 @@ class Replies:
         """
         text: str = getattr(self._policy.phrases_in(self._language.current), phrase)
         if text:
-            self._start(Script(text), hold=False, hang_up=hang_up)
+            self._start(Script(text), hold=False, phrase=phrase, hang_up=hang_up)
         return bool(text)
 
     def commit(self, turn: int, text: str) -> None:
@@ -112,13 +114,14 @@ class Replies:
         hold: bool,
         answers: tuple[int, int] = (0, 0),
         caller_text: str = "",
+        phrase: PhraseName | None = None,
         hang_up: str = "",
     ) -> None:
         assert self.live is None
         self._generations += 1
         turn, revision = answers
-        scripted = isinstance(source, Script)
-        self.live = LiveReply(self._generations, turn, caller_text, scripted, hang_up)
+        self._put_off = None
+        self.live = LiveReply(self._generations, turn, caller_text, phrase, hang_up)
         self._commands.append(
             StartReply(self._generations, turn, revision, self._language.current, source, hold)
         )
@@ -178,6 +181,23 @@ class Replies:
         if self.live is not None:
             self._commands.append(CancelReply(self.live.generation))
             self.close(now, interrupted=True)
+
+    def put_off(self, now: float) -> None:
+        """Stop the live reply before it is heard, until it is known whether the caller speaks."""
+        put_off = self.live
+        self.cancel(now)
+        self._put_off = put_off
+
+    def give_again(self) -> bool:
+        """It was noise: answer what the caller said before, or give again what was put off."""
+        reply, self._put_off = self._put_off, None
+        answer_due = self._history.awaits_answer
+        if reply is not None and reply.phrase is not None and not answer_due:
+            return self.say(reply.phrase, reply.hang_up)
+        if reply is None and not answer_due:
+            return False
+        self.answer()
+        return True
 
     def drop(self) -> None:
         """Forget the live reply, which broke off before anything of it could be heard."""

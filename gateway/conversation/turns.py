@@ -5,12 +5,7 @@ from __future__ import annotations
 from gateway.audio.echo import EchoDetector
 from gateway.audio.pcm import Samples
 from gateway.conversation.caller_turn import CallerTurn
-from gateway.conversation.commands import (
-    Command,
-    HangUp,
-    NotifyError,
-    NotifyTranscript,
-)
+from gateway.conversation.commands import Command, HangUp, NotifyError, NotifyTranscript
 from gateway.conversation.endpointing import Endpointing
 from gateway.conversation.events import (
     PartialReady,
@@ -21,9 +16,7 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.history import History
-from gateway.conversation.interruption import interrupts
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.lexicon import words_of
 from gateway.conversation.overlap import Overlap
 from gateway.conversation.patience import Patience, Reminder
 from gateway.conversation.phase import Phase
@@ -87,7 +80,6 @@ class TurnMachine:
         """The call begins: greet the caller."""
         self._language.pin(language)
         self._patience.call_started(now)
-        self._patience.fell_quiet(now)
         self._say("greeting", now)
 
     def set_language(self, language: str | None) -> None:
@@ -102,11 +94,14 @@ class TurnMachine:
         self.phase = Phase.ENDED
 
     def _remind(self, reminder: Reminder, now: float) -> None:
-        if reminder is Reminder.TIME_IS_UP:  # the one that interrupts whoever speaks
+        time_is_up = reminder is Reminder.TIME_IS_UP
+        if time_is_up:  # the one that interrupts whoever speaks
             self._leave_turn()
             self.replies.cancel(now)
             self._overlap = None
         self._say(reminder.phrase, now, hang_up=reminder.hang_up)
+        if time_is_up and self.replies.live is not None:  # and that nobody interrupts
+            self.phase = Phase.CLOSING
 
     def _say(self, phrase: PhraseName, now: float, *, hang_up: str = "") -> None:
         """Say a fixed phrase if the profile has it."""
@@ -115,6 +110,7 @@ class TurnMachine:
         elif hang_up:
             self._hang_up(hang_up)
         else:
+            self.phase = Phase.LISTENING
             self._patience.fell_quiet(now)
 
     def _hang_up(self, reason: str) -> None:
@@ -159,9 +155,9 @@ class TurnMachine:
                 self._recognise(self._overlap.turn, at)
 
     def _pause_turn(self, turn: CallerTurn, at: float) -> None:
-        if self._echo.is_echo(turn.recent(500), at):  # 2 ms of the loop; a second takes 5
-            self._turn = None  # the end of our own reply, come back late
-            self.phase = Phase.LISTENING
+        # The end of our own reply, come back late; 500 ms take 2 ms of the loop, a second takes 5.
+        if not turn.committed and self._echo.is_echo(turn.recent(500), at):
+            self._drop_turn()
             return
         self._recognise(turn, at)
         self.phase = Phase.ENDPOINTING
@@ -186,10 +182,11 @@ class TurnMachine:
 
     def _reopen_turn(self, at: float) -> None:
         """The caller goes on before anything was heard: it is still the same turn."""
-        self.replies.cancel(at)
         if self._turn is None:  # the reply was a greeting or an apology: nothing to go on with
+            self.replies.put_off(at)
             self._take_floor(self._new_turn())
             return
+        self.replies.cancel(at)
         if self.phase is Phase.THINKING:
             self._endpointing.cut_off()
         else:
@@ -203,6 +200,11 @@ class TurnMachine:
         if self.phase is Phase.THINKING:
             self.replies.tell_caller_text()
         self._turn = None
+
+    def _drop_turn(self) -> None:
+        """It was noise: the floor is free, unless the assistant still has to say something."""
+        self._turn = None
+        self.phase = Phase.THINKING if self.replies.give_again() else Phase.LISTENING
 
     def _overlap_went_on(self, overlap: Overlap, at: float) -> None:
         speech_ms, policy = self._segmenter.speech_ms, self._policy.barge_in
@@ -225,16 +227,13 @@ class TurnMachine:
         else:
             self._overlap = None  # too short, an echo, or judged already
 
-    def _judge_overlap(self, overlap: Overlap, now: float) -> None:
-        reply = self.replies.live
-        text = overlap.turn.text
-        if reply is None or text is None:
-            return
-        grunt = overlap.is_grunt(self._segmenter.speech_ms, self._policy)
-        speaking = reply.ledger.speaking(now)
-        if interrupts(text, self._language.current, speaking, grunt=grunt):
-            self._interrupt(overlap, now)
-            return
+    def _interrupts(self, overlap: Overlap, now: float) -> bool:
+        assert self.replies.live is not None
+        speaking, speech_ms = self.replies.live.ledger.speaking(now), self._segmenter.speech_ms
+        return overlap.interrupts(self._language.current, speaking, speech_ms, self._policy)
+
+    def _dismiss(self, overlap: Overlap) -> None:
+        """Speech over the assistant does not stop it."""
         if self.phase is Phase.INTERRUPTED:
             self.replies.resume()
             self.phase = Phase.SPEAKING
@@ -251,20 +250,23 @@ class TurnMachine:
 
     def _give_floor(self, overlap: Overlap, now: float) -> None:
         self._take_floor(overlap.turn)
+        self._patience.fell_quiet(now)
         if not self._segmenter.speaking:
             self.phase = Phase.ENDPOINTING
             self._answer_ahead(now)
 
     def transcript_ready(self, event: TranscriptReady, now: float) -> None:
         """A result for the open turn or for speech over the assistant, or one too late."""
-        if not self._recognition.accepted(self._recognised_turn(), event):
+        if not self._recognition.accepted(self.recognised_turn, event):
             return
-        if self._overlap is not None:
-            self._judge_overlap(self._overlap, now)
+        overlap = self._overlap
+        if overlap is not None and not self._interrupts(overlap, now):
+            self._dismiss(overlap)
             return
-        if words := words_of(event.text):
-            self._language.heard(event.language, event.language_probability, len(words))
-        if self.phase is Phase.ENDPOINTING:
+        self._recognition.heard(event)
+        if overlap is not None:
+            self._interrupt(overlap, now)
+        elif self.phase is Phase.ENDPOINTING:
             self._answer_ahead(now)
 
     def partial_ready(self, event: PartialReady) -> None:
@@ -273,16 +275,17 @@ class TurnMachine:
 
     def transcript_failed(self, event: TranscriptFailed, now: float) -> None:
         """Recognition failed: it is tried once more, then the caller is asked to repeat."""
-        if not self._recognition.given_up(self._recognised_turn(), event):
+        if not self._recognition.given_up(self.recognised_turn, event):
             return
         if self._overlap is not None:
-            self._judge_overlap(self._overlap, now)
+            self._dismiss(self._overlap)
         elif self.phase is Phase.ENDPOINTING:
             self._turn = None
-            self.phase = Phase.LISTENING
             self._say("apology", now)
 
-    def _recognised_turn(self) -> CallerTurn | None:
+    @property
+    def recognised_turn(self) -> CallerTurn | None:
+        """The turn whose words are awaited."""
         return self._turn or (self._overlap.turn if self._overlap else None)
 
     def _answer_ahead(self, now: float) -> None:
@@ -291,12 +294,11 @@ class TurnMachine:
         if turn is None or turn.text is None:
             return
         if turn.text:
-            self._patience.caller_spoke()
+            self._patience.caller_spoke(now)
             self.replies.speculate(turn, turn.text)
             self._end_turn_if_over(now)
         else:
-            self._turn = None
-            self.phase = Phase.LISTENING
+            self._drop_turn()
 
     def _end_turn_if_over(self, now: float) -> None:
         turn = self._turn
@@ -309,6 +311,7 @@ class TurnMachine:
             return
         if self.replies.live is None:  # the speculative reply failed: this one counts
             self.replies.speculate(turn, turn.text)
+        turn.committed = turn.text
         self.replies.commit(turn.number, turn.text)
         self.replies.release(now)
         self.phase = Phase.THINKING
@@ -318,12 +321,12 @@ class TurnMachine:
 
     def text_received(self, text: str, now: float) -> None:
         """The caller typed a turn. Speech in progress keeps the floor and is answered with it."""
-        if self.phase is Phase.ENDED:
+        if self.phase in (Phase.CLOSING, Phase.ENDED):
             return
         if self.phase not in (Phase.USER_SPEAKING, Phase.ENDPOINTING):
             self._leave_turn()
-        self._patience.caller_spoke()
-        speaking = self._recognised_turn()
+        self._patience.caller_spoke(now)
+        speaking = self.recognised_turn
         self.replies.cancel(now)
         self._turns = (speaking.number if speaking else self._turns) + 1
         self.replies.commit(self._turns, text)
@@ -381,19 +384,17 @@ class TurnMachine:
         self._commands.append(NotifyError("llm_unavailable", event.reason))
         self._leave_turn()
         self.replies.cancel(now)
-        if reply.scripted or self._overlap is not None:
+        if reply.phrase is not None or self._overlap is not None:
             self._hand_over(reply.hang_up, now)
         else:
-            self.phase = Phase.LISTENING
             self._say("apology", now)
 
     def _hand_over(self, hang_up: str, now: float) -> None:
         """The assistant has finished: the floor is free, or the caller's who spoke meanwhile."""
-        overlap = self._overlap
         if hang_up:
             self._hang_up(hang_up)
-        elif overlap is not None:
-            self._give_floor(overlap, now)
+        elif self._overlap is not None:
+            self._give_floor(self._overlap, now)
         else:
             self.phase = Phase.LISTENING
             self._patience.fell_quiet(now)

@@ -12,7 +12,7 @@ from gateway.calls.records import TurnRecord
 from gateway.calls.reply import CUT_OFF
 from gateway.calls.session import CallServices, CallSession
 from gateway.conversation.policy import Policy
-from gateway.engines.base import Priority
+from gateway.engines.base import Priority, TranscribeRequest, Transcript
 from gateway.events import AudioReceived, CallEnded, CallStarted
 from tests.calls.fakes import (
     FakeChat,
@@ -331,6 +331,34 @@ def test_speech_that_is_heard_much_later_is_not_synthesised_before_others_need_t
         assert call.transport.sent_s == pytest.approx(16.0), "and all of it is heard"
 
     converse(body, replies=(" ".join(sentences),))
+
+
+def test_recognition_that_a_longer_turn_makes_superfluous_is_given_up() -> None:
+    class Slow(FakeTranscriber):
+        def __init__(self) -> None:
+            super().__init__("I would like to book.")
+            self.given_up = 0
+
+        async def transcribe(self, request: TranscribeRequest) -> Transcript:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
+            return await super().transcribe(request)
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        slow = Slow()
+        call = Call(loop, slow, FakeChat("Of course."))
+        for _ in range(3):
+            await call.say(600)
+            await call.silence(200)
+        await call.silence(4000)
+        assert (slow.given_up, len(slow.requests)) == (2, 1)
+        assert call.transport.transcripts[0] == ("caller", "I would like to book.")
+        await call.end()
+
+    run(main)
 
 
 def test_call_that_ends_while_engines_work_leaves_nothing_running() -> None:

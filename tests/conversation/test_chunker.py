@@ -36,6 +36,8 @@ def test_very_short_clause_is_not_spoken_alone() -> None:
         ("كم السعر؟ سعر الفحص مئة.", "كم السعر؟"),
         ("Наш адрес ул. Садовая. Ждём вас!", "Наш адрес ул. Садовая."),
         ("Really?! Of course.", "Really?!"),
+        ("We open at 8. The doctor is in.", "We open at 8."),
+        ("Ask for J. Adams here. Please wait.", "Ask for J. Adams here."),
     ],
 )
 def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> None:

@@ -48,6 +48,8 @@ DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
         ("ar", "أريد أن", INCOMPLETE),
         ("ar", "رقم هاتفي", INCOMPLETE),
         ("ar", "خمسة خمسة سبعة", DICTATING),
+        ("ar", "أريد موعدًا غدًا.", UNSURE),
+        ("ar", "مرحبًا.", UNSURE),
         ("en", "", UNSURE),
     ],
 )
@@ -64,6 +66,23 @@ def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
 
 def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
     assert completeness("Five.", "en", "What is your phone number?") is DICTATING
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "asked"),
+    [
+        ("en", "Four one five, sixteen.", "What is your phone number?"),
+        ("en", "It is nineteen.", "What is your phone number?"),
+        ("ru", "Восемь девятьсот шестнадцать.", "Какой у вас номер телефона?"),
+        ("ru", "Это будет двенадцать.", "Какой у вас номер телефона?"),
+        ("ar", "صفر خمسة خمسة وعشرين.", "ما رقم هاتفك؟"),
+        ("ar", "مئة وخمسة وعشرون.", "ما رقم هاتفك؟"),
+        ("ar", "الرقم هو خمسين.", "ما رقم هاتفك؟"),
+        ("ar", "صفر خمسة أحد عشر.", ""),
+    ],
+)
+def test_numbers_above_nine_are_dictated_too(language: str, number: str, asked: str) -> None:
+    assert completeness(number, language, asked) is DICTATING
 
 
 def test_complete_turns_wait_least_and_none_waits_longer_than_the_ceiling() -> None:

@@ -19,6 +19,15 @@ def test_turn_can_be_taken_back_only_while_it_is_the_last() -> None:
     assert len(history.utterances()) == 2
 
 
+def test_caller_who_spoke_last_awaits_an_answer() -> None:
+    history = History()
+    assert not history.awaits_answer
+    history.caller_said(1, "Hello.")
+    assert history.awaits_answer
+    history.assistant_said("Hi.")
+    assert not history.awaits_answer
+
+
 def test_unheard_reply_leaves_no_trace() -> None:
     history = History()
     history.assistant_said("")

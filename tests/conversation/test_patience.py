@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from gateway.conversation.commands import (
     Acknowledge,
     CancelReply,
@@ -12,8 +14,10 @@ from gateway.conversation.commands import (
     Script,
     StartReply,
 )
+from gateway.conversation.events import ReplyEnded, SpeechQueued, SpeechSent
 from gateway.conversation.phase import Phase
 from gateway.conversation.policy import PatiencePolicy, Phrases, Policy
+from gateway.events import TextReceived
 from tests.conversation.driver import NO_GREETING, Driver
 
 PHRASES = Phrases(
@@ -115,6 +119,66 @@ def test_longest_call_is_announced_and_then_ended_even_in_mid_reply() -> None:
     assert driver.commands[-1] == HangUp("max_duration")
 
 
+@pytest.mark.parametrize("said_ms", [0, 400])
+def test_last_goodbye_ends_the_call_whatever_is_said_over_it(said_ms: int) -> None:
+    """Before the first word of it, or in the middle."""
+    driver = Driver(policy(idle_ms=0, max_call_ms=10_000, warning_ms=0))
+    driver.start()
+    driver.silence(10_020)
+    driver.speak("Goodbye.", 2000)
+    if said_ms:
+        driver.play(said_ms)
+    assert driver.say(600) == []
+    assert driver.receive(TextReceived("I am talking.")) == []
+    assert driver.silence(200) == []
+    assert driver.play(2000 - said_ms, first=not said_ms) == [
+        NotifyTranscript("assistant", "Goodbye.", 0, 1),
+        HangUp("max_duration"),
+    ]
+
+
+def test_noise_puts_the_idle_goodbye_off_and_no_more() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=0))
+    driver.start()
+    driver.silence(5020)
+    driver.say(300)
+    driver.silence(200)
+    driver.transcript("")
+    assert scripts(driver) == ["Goodbye.", "Goodbye."]
+    say_it(driver, "Goodbye.")
+    assert driver.commands[-1] == HangUp("idle")
+
+
+def test_cough_over_the_end_of_a_reply_does_not_end_the_wait_for_the_caller() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=1))
+    driver.start()
+    driver.turn()
+    driver.speak("At nine.", 400)
+    driver.play(300)
+    driver.receive(SpeechSent(driver.last(StartReply).generation, 1600))
+    driver.say(300)
+    driver.silence(200)
+    assert driver.conversation.phase is Phase.ENDPOINTING
+    driver.transcript("")
+    driver.silence(4000)
+    assert scripts(driver) == []
+    driver.silence(1000)
+    assert scripts(driver) == ["Are you there?"]
+
+
+def test_words_that_turn_out_to_be_noise_do_not_end_the_wait_for_the_caller() -> None:
+    driver = Driver(policy(idle_ms=5000))
+    driver.start()
+    driver.say(300)
+    driver.silence(200)
+    driver.transcript("Uh.")
+    driver.say(300)
+    driver.silence(200)
+    driver.transcript("")
+    driver.silence(5000)
+    assert scripts(driver) == ["Are you there?"]
+
+
 def test_warning_waits_until_nobody_speaks() -> None:
     driver = Driver(policy(idle_ms=0, max_call_ms=20_000, warning_ms=15_000))
     driver.start()
@@ -144,6 +208,19 @@ def test_reply_in_time_is_not_acknowledged() -> None:
     driver.speak("At nine.", 2000)
     driver.play(2000)
     assert not [c for c in driver.commands if isinstance(c, Acknowledge)]
+
+
+def test_reply_without_words_after_an_acknowledgement_is_apologised_for() -> None:
+    driver = Driver(policy(acknowledge_ms=1000))
+    driver.start()
+    driver.turn()
+    driver.silence(1500)
+    driver.receive(SpeechQueued(1, (), 6400))
+    driver.play(400)
+    assert driver.receive(ReplyEnded(1))[1:] == [
+        CancelReply(1),
+        StartReply(2, 0, 0, "en", Script("Sorry."), hold=False),
+    ]
 
 
 def test_goodbye_without_words_hangs_up_at_once() -> None:

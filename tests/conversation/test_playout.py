@@ -24,6 +24,14 @@ def test_heard_is_what_was_sent_less_what_is_still_to_be_played() -> None:
     assert ledger.heard_text(11.0) == "one two three four"
 
 
+def test_audio_without_words_leaves_the_reply_empty() -> None:
+    ledger = PlayoutLedger()
+    ledger.queued((), 1600)
+    assert ledger.empty
+    ledger.queued(spread("one", 1600), 1600)
+    assert not ledger.empty
+
+
 def test_gap_in_playout_is_not_heard() -> None:
     ledger = PlayoutLedger()
     ledger.queued(spread("one two", 16_000), 16_000)

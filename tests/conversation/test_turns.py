@@ -280,6 +280,30 @@ def test_own_words_that_come_back_do_not_interrupt() -> None:
     assert driver.transcript("Three four five.") == [ResumeReply(1)]
 
 
+def test_interruption_in_another_language_is_answered_in_it() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.speak("Hello.", 2000)
+    driver.play(600)
+    driver.say(600)
+    driver.silence(200)
+    driver.transcript("Здравствуйте, я хочу записаться.", "ru")
+    assert driver.last(StartReply).language == "ru"
+    assert CommitTurn(1, "Здравствуйте, я хочу записаться.", "ru") in driver.silence(300)
+
+
+def test_back_channel_does_not_change_the_language() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.speak("Hello.", 2000)
+    driver.play(600)
+    driver.say(600)
+    driver.silence(200)
+    driver.transcript("Mm-hm.", "ru")
+    driver.receive(TextReceived(QUESTION))
+    assert driver.last(StartReply).language == "en"
+
+
 def test_failed_recognition_of_an_overlap_lets_the_reply_go_on() -> None:
     driver = speaking(Driver())
     driver.say(300)
@@ -315,6 +339,87 @@ def test_speech_over_the_greeting_before_it_is_heard_becomes_the_first_turn() ->
     (transcribe,) = driver.silence(200)
     assert isinstance(transcribe, Transcribe)
     assert transcribe.turn == 1
+
+
+def test_noise_before_the_greeting_is_heard_only_puts_it_off() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    assert driver.say(100) == [CancelReply(1)]
+    driver.silence(200)
+    greeting = StartReply(2, 0, 0, "en", Script("Hello."), hold=False)
+    assert driver.transcript("") == [greeting]
+    driver.speak("Hello.", 400)
+    assert driver.play(400) == [NotifyTranscript("assistant", "Hello.", 0, 2)]
+
+
+def test_caller_who_speaks_before_the_greeting_is_answered_and_not_greeted_any_more() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.turn(QUESTION)
+    driver.speak("At nine.", 400)
+    driver.play(400)
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript("") == []
+
+
+@pytest.mark.parametrize("first", ["the noise", "the text"])
+def test_typed_turn_is_answered_although_there_is_noise(first: str) -> None:
+    driver = Driver()
+    driver.start()
+    if first == "the text":
+        driver.receive(TextReceived(QUESTION))
+    driver.say(400)
+    if first == "the noise":
+        driver.receive(TextReceived(QUESTION))
+    driver.silence(200)
+    (answer,) = driver.transcript("")
+    assert isinstance(answer, StartReply)
+    assert (answer.source, answer.hold) == (prompt(QUESTION), False)
+    assert driver.conversation.phase is Phase.THINKING
+
+
+def test_requested_reply_is_given_after_noise_put_it_off() -> None:
+    driver = Driver()
+    driver.start()
+    driver.receive(ReplyRequested())
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript("") == [StartReply(2, 0, 0, "en", Prompt(()), hold=False)]
+
+
+def test_committed_words_are_answered_though_noise_after_them_hides_them() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    assert driver.say(200) == [CancelReply(1)]
+    driver.silence(200)
+    assert driver.transcript("") == [StartReply(2, 1, 2, "en", prompt(QUESTION), hold=True)]
+    assert driver.silence(500) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
+    driver.speak("At nine.", 400)
+    assert driver.play(400)[0] == NotifyTranscript("caller", QUESTION, 1)
+
+
+def test_late_echo_does_not_undo_a_committed_turn() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.speak("Hello.", 1000)
+    driver.receive(PlayoutStarted(1))
+    noise = np.random.default_rng(1).normal(0, 3000, 16_000).astype(np.int16)
+    for frame in noise.reshape(-1, 320):
+        driver.receive(SpeechSent(1, 320, frame))
+        driver.silence(20)
+    driver.say(80)
+    driver.silence(200)
+    driver.transcript("Stop.")
+    driver.silence(280)
+    assert driver.conversation.phase is Phase.THINKING
+    for frame in noise[-4800:].reshape(-1, 320):
+        driver.wait(20)
+        driver.receive(AudioReceived(frame))
+    (again,) = driver.silence(200)
+    assert isinstance(again, Transcribe)
+    assert (again.turn, again.revision) == (1, 2)
 
 
 def test_results_of_old_generations_and_revisions_change_nothing() -> None:
