@@ -55,6 +55,11 @@ class Overlap:
                 self.turn.keep_last(self._window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
         return not self._is_echo
 
+    @property
+    def awaits_words(self) -> bool:
+        """Whether recognition was ordered and has not answered yet."""
+        return self.turn.revision > 0 and self.turn.text is None
+
     def interrupts(self, language: str, speaking: str, speech_ms: int, policy: Policy) -> bool:
         """Whether the words that were recognised are meant to stop the assistant.
 

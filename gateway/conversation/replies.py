@@ -83,6 +83,10 @@ class Replies:
             return self.live
         return None
 
+    def speaking(self, now: float) -> str:
+        """What the caller is being told, up to the end of the sentence that is being spoken."""
+        return self.live.ledger.speaking(now) if self.live is not None else ""
+
     def speculate(self, turn: CallerTurn, text: str) -> None:
         """Prepare the answer to a turn before it is known that the turn is over."""
         prompt = Prompt(self._history.utterances(text))

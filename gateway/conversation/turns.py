@@ -224,13 +224,8 @@ class TurnMachine:
         went_on = overlap is not None and self._segmenter.speech_ms > overlap.judged_ms
         if overlap is not None and overlap.dismissed and went_on:
             self._recognise(overlap.turn, at)  # the verdict is about its beginning only
-        else:
+        elif overlap is None or not overlap.awaits_words:
             self._overlap = None  # too short, an echo, or judged already
-
-    def _interrupts(self, overlap: Overlap, now: float) -> bool:
-        assert self.replies.live is not None
-        speaking, speech_ms = self.replies.live.ledger.speaking(now), self._segmenter.speech_ms
-        return overlap.interrupts(self._language.current, speaking, speech_ms, self._policy)
 
     def _dismiss(self, overlap: Overlap) -> None:
         """Speech over the assistant does not stop it."""
@@ -260,9 +255,11 @@ class TurnMachine:
         if not self._recognition.accepted(self.recognised_turn, event):
             return
         overlap = self._overlap
-        if overlap is not None and not self._interrupts(overlap, now):
-            self._dismiss(overlap)
-            return
+        if overlap is not None:
+            speaking, speech_ms = self.replies.speaking(now), self._segmenter.speech_ms
+            if not overlap.interrupts(self._language.current, speaking, speech_ms, self._policy):
+                self._dismiss(overlap)
+                return
         self._recognition.heard(event)
         if overlap is not None:
             self._interrupt(overlap, now)
@@ -280,8 +277,9 @@ class TurnMachine:
         if self._overlap is not None:
             self._dismiss(self._overlap)
         elif self.phase is Phase.ENDPOINTING:
-            self._turn = None
-            self._say("apology", now)
+            self._answer_ahead(now)  # what else is known of the turn
+            if self.replies.live is None:
+                self._say("apology", now)
 
     @property
     def recognised_turn(self) -> CallerTurn | None:

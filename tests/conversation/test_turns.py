@@ -476,6 +476,37 @@ def test_failed_reply_is_apologised_for_in_the_callers_language() -> None:
     ]
 
 
+def test_committed_words_are_answered_though_recognition_fails_on_what_follows() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.say(100)
+    driver.silence(200)
+    for _ in range(2):
+        order = driver.last(Transcribe)
+        driver.receive(TranscriptFailed(order.turn, order.revision, "boom"))
+    source = driver.last(StartReply).source
+    assert isinstance(source, Prompt)
+    assert [said.text for said in source.utterances] == [QUESTION]
+
+
+def test_interruption_is_not_lost_when_a_short_sound_comes_before_its_words() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.speak(" ".join(f"word{n}" for n in range(40)), 20_000)
+    driver.play(1000)
+    driver.say(800)
+    driver.transcript("Mm-hm.")
+    driver.say(900)
+    driver.silence(200)
+    order = driver.last(Transcribe)
+    driver.say(60)
+    driver.silence(220)
+    late = TranscriptReady(order.turn, order.revision, "Mm-hm, no wait, I need tomorrow.", "en")
+    assert any(isinstance(command, CancelReply) for command in driver.receive(late))
+
+
 def test_failed_apology_is_not_apologised_for() -> None:
     driver = Driver()
     driver.start()
