@@ -46,7 +46,7 @@ class EarlyAudio:
         if call_id in self._ended:
             return False
         known = self._waiting.pop(call_id, None)
-        if known is not None:
+        if known is not None and now - known.newest <= MAX_AGE_S:
             samples = np.concatenate((known.samples, samples))
         _remember(self._waiting, call_id, _Waiting(samples[-MAX_SAMPLES:].copy(), now), MAX_CALLS)
         if call_id in self._reported:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from gateway.calls.base import CallFactory, RunningCall
 from gateway.calls.registry import CallRegistry, Place
 from gateway.errors import ProtocolError
-from gateway.events import AudioReceived, CallEnded, CallStarted, EdgeEvent
+from gateway.events import AudioReceived, CallEnded, CallStarted, EdgeEvent, OptionsChanged
 from gateway.logs import log_context
 from gateway.protocols.base import CallProtocol
 from gateway.servers.outbox import DEFAULT_LIMIT, Outbox, OutboxTransport
@@ -152,7 +152,13 @@ class CallConnection:
         if isinstance(event, CallStarted) and not self._open(call_id):
             return
         call = self._calls.get(call_id)
-        if call is None or call.ending:
+        if call is None:
+            return
+        if call.ending:
+            if isinstance(event, OptionsChanged):
+                # An init that is not for this call any more, and cannot open the next one yet.
+                text = f"expected a 'callId' that is not in use, got {call_id!r} of an ending call"
+                self._report(ProtocolError("duplicate_call", text, call_id))
             return
         if not isinstance(event, AudioReceived):
             with self._contained(call_id):

@@ -290,6 +290,10 @@ def test_audio_that_waited_long_is_not_what_a_new_call_begins_with() -> None:
     protocol = NativeProtocol()
     protocol.receive(audio(b64(FRAME)), 0.0)
     assert [type(event) for _, event in protocol.receive(init(), 2.1).events] == [CallStarted]
+    for now in (10.0, 40.0):
+        protocol.receive(audio(b64(FRAME), "c2"), now)
+    opening = protocol.receive(init("c2"), 40.1)
+    assert heard(opening) == [("c2", FRAME.tolist())], "but not what came half a minute before"
 
 
 def test_audio_of_a_call_that_we_ended_is_dropped_without_a_word_until_its_id_is_opened() -> None:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.events import AudioReceived, CallStarted, EdgeEvent
 from gateway.servers.connection import EdgeLimits
 from tests.servers.harness import (
+    FRAME,
     FakeCall,
     ReportingCall,
     audio,
@@ -256,12 +257,46 @@ def test_a_call_that_is_cut_off_by_the_shutdown_still_tells_what_was_said() -> N
     run(test)
 
 
-def test_a_call_that_is_told_to_end_hears_nothing_more_of_its_client() -> None:
-    class LongFarewell(FakeCall):
-        async def run(self) -> None:
-            await super().run()
-            await asyncio.sleep(0.05)
+class LongFarewell(FakeCall):
+    """Takes a while to end."""
 
+    async def run(self) -> None:
+        await super().run()
+        await asyncio.sleep(0.05)
+
+
+def test_an_init_for_a_call_that_is_ending_is_told_so_and_opens_a_call_later() -> None:
+    async def test() -> None:
+        limits = EdgeLimits(idle_timeout_s=0.2)
+        async with (
+            serving(limits=limits, call_type=LongFarewell) as bench,
+            bench.connect() as ws,
+        ):
+            await ws.send(init("c1"))
+            await ws.send(init("beside"))
+            told = {"type": "audio_out"}
+            while told["type"] == "audio_out":
+                await ws.send(audio("beside", FRAME[:1]))
+                told = await message(ws)
+            assert told["code"] == "idle_timeout"
+            first = bench.calls["c1"]
+            await ws.send(init("c1"))
+            while told["type"] == "audio_out" or told["code"] == "idle_timeout":
+                told = await message(ws)
+            assert (told["code"], told["callId"]) == ("duplicate_call", "c1")
+            while bench.registry.active > 1:
+                await ws.send(audio("beside", FRAME[:1]))
+                await message(ws)
+            await ws.send(init("c1"))
+            await ws.send(audio("c1"))
+            while told.get("callId") != "c1" or told["type"] != "audio_out":
+                told = await message(ws)
+            assert bench.calls["c1"] is not first
+
+    run(test)
+
+
+def test_a_call_that_is_told_to_end_hears_nothing_more_of_its_client() -> None:
     async def test() -> None:
         async with serving(call_type=LongFarewell) as bench, bench.connect() as ws:
             await ws.send(init())
