@@ -72,10 +72,11 @@ class OpenAIChat:
 
     def __init__(self, settings: OpenAISettings) -> None:
         self._settings = settings
-        if urlsplit(settings.base_url).scheme not in ("http", "https"):
+        if not _is_address(settings.base_url):
+            # Not quoted: it may hold a password.
             raise ConfigError(
-                f"OPENAI_BASE_URL={settings.base_url!r}: expected a URL like"
-                " https://api.openai.com/v1"
+                "OPENAI_BASE_URL: expected a URL like https://api.openai.com/v1 (in a password"
+                " special characters are written as %23 and the like)"
             )
         self._client = AsyncOpenAI(
             base_url=settings.base_url,
@@ -185,6 +186,17 @@ class OpenAIChat:
             top_p=request.top_p,
             **options,
         )
+
+
+def _is_address(url: str) -> bool:
+    """Whether it names a host over HTTP: the library's own errors show parts of a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return parts.scheme in ("http", "https") and bool(host) and " " not in host
 
 
 def _text_of(chunk: Any) -> str:

@@ -153,9 +153,21 @@ def test_what_a_service_repeats_of_key_and_conversation_is_not_in_the_error(
     assert KEY not in caplog.text
 
 
-def test_a_base_url_without_a_scheme_is_refused_at_start() -> None:
-    with pytest.raises(ConfigError, match="OPENAI_BASE_URL"):
-        OpenAIChat(OpenAISettings("api.example.com/v1", KEY, "m"))
+@pytest.mark.parametrize(
+    "address",
+    [
+        "api.example.com/v1",
+        "user:pa55word@host/v1",
+        "http://user:pa55#word@host/v1",
+        "http://[::1/v1",
+        "http://",
+        "http://ho st/v1",
+    ],
+)
+def test_a_base_url_that_is_none_is_refused_at_start_without_its_password(address: str) -> None:
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL: expected") as raised:
+        OpenAIChat(OpenAISettings(address, KEY, "m"))
+    assert "pa55" not in str(raised.value)
 
 
 def test_the_key_is_in_no_representation(service: OpenAISettings) -> None:
