@@ -34,6 +34,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     grow,
     losses,
     prepare_inventory,
+    require_same_processes,
     train_together,
     widen,
 )
@@ -313,6 +314,10 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
     one, two = (state["ema"]["emb.weight"] for state in both)
     assert not torch.equal(one, two)
     assert torch.allclose(mean["model"]["emb.weight"], (one + two) / 2)
+    require_same_processes(plan.work, 2)
+    for other in (1, 3):
+        with pytest.raises(ValueError, match="holds a training by 2 processes"):
+            require_same_processes(plan.work, other)
 
 
 def test_matrices_are_multiplied_in_bfloat16_only_where_the_processor_does_it_itself(

@@ -42,8 +42,9 @@ class Recipe:
     def run(self) -> Path:
         """Gives the folder of the model."""
         from .export import export
-        from .train import Plan, train, train_together
+        from .train import Plan, require_same_processes, train, train_together
 
+        require_same_processes(self.out / "work", self.processes)
         self.make_speech()
         work = self.out / "work"
         share = self.decoder_only

@@ -280,6 +280,18 @@ def train(plan: Plan, data: Path) -> Path:
     return last
 
 
+def require_same_processes(work: Path, processes: int) -> None:
+    """A training that was stopped goes on with as many processes as it began with.
+
+    Raises:
+        ValueError: ``work`` holds one with another number.
+    """
+    several = sum(path.name.isdecimal() for path in work.glob("*"))
+    found = several or int((work / "last.pt").exists())
+    if found not in (0, processes):
+        raise ValueError(f"{work} holds a training by {found} processes, expected {processes}")
+
+
 def train_together(plan: Plan, data: Path, processes: int) -> Path:
     """As ``train``, by several processes of one thread each, that follow one another in a ring; the
     checkpoint is their mean. On two cores one training makes 1.4 times the steps that it makes on
