@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.models.check import require_models
 from gateway.receptionist.hotwords import hotwords
 from gateway.receptionist.profile import DEFAULT_PROFILE, Profile, load_profile
+from gateway.receptionist.tools import receptionist_tools
 from gateway.settings import Settings
 from gateway.thread_budget import ThreadBudget, thread_budget
 
@@ -82,8 +83,8 @@ async def load_chat(
 
     Raises:
         ModelError: the local model cannot be used; one line that says what to do.
-        ConfigError: the system prompt leaves no room for a conversation, or a remote model has no
-            key or no URL.
+        ConfigError: the system prompt leaves no room for a conversation, the tools of the profile
+            cannot become a grammar, or a remote model has no key or no URL.
     """
     remote = _remote_chat(settings)
     if remote is not None and settings.llm_mode == "remote":
@@ -106,6 +107,7 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
     from gateway.engines.llama import LlamaChat, LlamaSettings
 
     await asyncio.to_thread(require_models, settings, "llm")
+    _check_tools(settings)
     pool = WorkerPool("load-chat", 1)
     try:
         chat = await pool.run(
@@ -131,6 +133,19 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
             await chat.close()
             raise ConfigError(f"LLM_CONTEXT={settings.llm_context}: {error}") from error
     return chat
+
+
+def _check_tools(settings: Settings) -> None:
+    """Refuse at start what would make every reply of every call fail."""
+    from gateway.engines.llama_grammar import check_tools
+
+    try:
+        check_tools(receptionist_tools(served_profile(settings)))
+    except ValueError as error:
+        path = settings.business_profile or DEFAULT_PROFILE
+        raise ConfigError(
+            f"business profile {path}: its services or people cannot be used: {error}"
+        ) from error
 
 
 def _remote_chat(settings: Settings) -> OpenAIChat | None:

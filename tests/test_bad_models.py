@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import doctor
+from gateway import doctor, loading
 from gateway.app import Gateway
 from gateway.doctor import run_checks
+from gateway.engines.base import Tool
 from gateway.errors import ConfigError
 from gateway.model_paths import ModelPaths
 from gateway.settings import Settings, load_settings
@@ -163,6 +164,15 @@ def test_a_context_smaller_than_the_system_prompt_is_found_at_start(
     monkeypatch.setenv("BUSINESS_PROFILE", str(profile))
     monkeypatch.setenv("LLM_CONTEXT", "1024")
     assert_found(load_settings(None), "llm", "system prompt", "LLM_CONTEXT=1024", monkeypatch)
+
+
+def test_tools_that_no_grammar_can_constrain_are_found_at_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = r'{"properties": {"phone": {"type": "string", "pattern": "^\\q$"}}}'
+    tools = (Tool("take_message", phone),)
+    monkeypatch.setattr(loading, "receptionist_tools", lambda profile: tools)
+    assert_found(settings, "llm", "take_message", "business profile", monkeypatch)
 
 
 def test_a_language_that_tts_voice_leaves_out_is_found_at_start(

@@ -9,7 +9,7 @@ from typing import Any
 
 import llama_cpp
 import numpy as np
-from llama_cpp.llama_grammar import json_schema_to_gbnf
+from llama_cpp.llama_grammar import SchemaConverter
 
 from gateway.engines.base import Tool
 
@@ -32,8 +32,9 @@ def tool_call_grammar(tools: tuple[Tool, ...]) -> str:
     Raises:
         ValueError: the parameters of a tool are no JSON schema that can become a grammar.
     """
-    rules = json_schema_to_gbnf(json.dumps({"oneOf": [_call_schema(tool) for tool in tools]}))
-    named = dict(rule.split(" ::= ", 1) for rule in rules.splitlines())
+    rules = _grammar_of({"oneOf": [_call_schema(tool) for tool in tools]})
+    # Only at line feeds: splitlines() would also part a text at U+2028.
+    named = dict(rule.split(" ::= ", 1) for rule in rules.split("\n"))
     named["call"] = named.pop("root")
     named.pop("char", None)
     body = [f"{name} ::= {rule}" for name, rule in named.items()]
@@ -50,6 +51,36 @@ def _call_schema(tool: Tool) -> dict[str, object]:
         "properties": {"name": {"const": tool.name}, "arguments": arguments},
         "required": ["name", "arguments"],
     }
+
+
+def _grammar_of(schema: dict[str, object]) -> str:
+    converter: Any = SchemaConverter(  # type: ignore[no-untyped-call]
+        prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False
+    )
+    converter._format_literal = _literal
+    converter.visit(converter.resolve_refs(schema, "tools"), "")
+    rules: str = converter.format_grammar()
+    return rules
+
+
+def _literal(value: str) -> str:
+    """A JSON value as a GBNF literal.
+
+    The library's own escapes quotes but not backslashes, so llama.cpp would read the escapes of
+    JSON as its own. Letters stay as they are, in the spelling that models write.
+    """
+    text = json.dumps(json.loads(value), ensure_ascii=False)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def check_tools(tools: tuple[Tool, ...]) -> None:
+    """Make sure at start that calls of these tools can be constrained.
+
+    Raises:
+        ValueError: they cannot; the message names the tools.
+    """
+    ToolCallGuard(None, tools).close()  # a vocabulary is needed to read tokens only
 
 
 class ToolCallGuard:

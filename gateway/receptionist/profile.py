@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -52,22 +53,34 @@ def load_profile(path: Path = DEFAULT_PROFILE) -> Profile:
         ConfigError: the file cannot be read, is no TOML, or lacks a field; names file and field.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM
     except OSError as error:
         reason = error.strerror or error
         raise ConfigError(f"business profile {path}: cannot be read: {reason}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"business profile {path}: expected TOML in UTF-8: {error}") from error
-    try:
-        profile = msgspec.convert(raw, Profile)
-    except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"business profile {path}: {error} (expected one table per language, like the"
-            f" {DEFAULT_PROFILE.name} profile in {DEFAULT_PROFILE.parent})"
-        ) from error
+    profile: Profile = {}
+    for language, table in raw.items():
+        try:
+            profile[language] = msgspec.convert(table, LanguageProfile)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"business profile {path}: [{language}]: {_mistake(table, error)} (expected one"
+                f" table per language, like the {DEFAULT_PROFILE.name} profile in"
+                f" {DEFAULT_PROFILE.parent})"
+            ) from error
     if not profile:
         raise ConfigError(f"business profile {path}: expected at least one language table")
     return profile
+
+
+def _mistake(table: Any, error: msgspec.ValidationError) -> str:
+    """What is wrong with a table, with the service that msgspec leaves out as ``[...]``."""
+    message = str(error)
+    if not message.endswith("$.prices[...]`"):
+        return message
+    wrong = (name for name, price in table["prices"].items() if not isinstance(price, str))
+    return message.replace("[...]", f"[{next(wrong)!r}]")
 
 
 def phrases_of(profile: Profile) -> dict[str, dict[str, str]]:

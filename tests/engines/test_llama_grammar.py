@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from gateway.engines.base import ChatMessage, ChatRequest, Tool
@@ -106,6 +107,27 @@ def test_parameters_that_are_no_schema_fail_the_request_alone(chat: LlamaChat) -
 def test_no_value_holds_a_line_break_or_a_tag() -> None:
     rules = dict(rule.split(" ::= ", 1) for rule in tool_call_grammar(TOOLS).splitlines())
     assert rules["char"].startswith(r"""[^"\\<\x7F\x00-\x1F]""")
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        'Anna "Pearl" Lee',
+        "front\\back",
+        "a\nb\tc",
+        "طبيب الأسنان",
+        "Dr. \U0001f9b7",
+        "a\u2028b \x85c",
+    ],
+)
+def test_a_name_of_any_characters_is_called_as_the_profile_writes_it(
+    chat: LlamaChat, person: str
+) -> None:
+    profile = {"en": msgspec.structs.replace(PROFILE["en"], people=[person])}
+    request = said("Please connect me to the manager.")
+    text = reply(chat, replace(request, tools=receptionist_tools(profile)))
+    assert call_in(text) == {"name": "transfer_call", "arguments": {"target": person}}
+    assert json.dumps(person, ensure_ascii=False) in text
 
 
 def test_grammar_begins_and_ends_with_the_tags() -> None:

@@ -8,6 +8,8 @@ from gateway.errors import ConfigError
 from gateway.receptionist.profile import load_profile
 from gateway.receptionist.prompt import system_prompt
 
+PLAIN = '[en]\nname = "a"\nopen = "b"\naddress = "c"\n'
+
 
 def test_default_profile_gives_one_block_per_language_in_the_trained_form() -> None:
     lines = system_prompt(load_profile()).splitlines()
@@ -34,7 +36,13 @@ def test_greeting_and_apology_are_spoken_not_part_of_the_prompt() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[en]\nname = 3\n", "Expected `str`, got `int`"),
+        ("[en]\nname = 3\n", "[en]: Expected `str`, got `int` - at `$.name`"),
+        (f"{PLAIN}[ru]\nname = 3\n", "[ru]: Expected `str`, got `int` - at `$.name`"),
+        (
+            f"{PLAIN}[en.prices]\nfilling = '250'\n'root canal' = 900\n",
+            "[en]: Expected `str`, got `int` - at `$.prices['root canal']`",
+        ),
+        ('name = "x"\n', "expected one table per language"),
         ('[en]\nname = "x"\n', "missing required field `open`"),
         ('[en]\nnmae = "x"\n', "nmae"),
         ("[en\n", "expected TOML"),
@@ -50,6 +58,12 @@ def test_mistakes_in_a_profile_name_the_file_and_what_was_expected(
         load_profile(path)
     assert str(path) in str(caught.value)
     assert expected in str(caught.value)
+
+
+def test_a_profile_that_notepad_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(PLAIN, encoding="utf-8-sig")
+    assert load_profile(path)["en"].name == "a"
 
 
 def test_missing_profile_is_named(tmp_path: Path) -> None:
