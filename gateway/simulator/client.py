@@ -125,8 +125,9 @@ async def dial(
         CallFailed: the connection was refused, or there is no gateway at the other end.
     """
     try:
+        # No proxy: a call's audio goes to the gateway and nowhere else.
         async with connect(
-            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22
+            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22, proxy=None
         ) as socket:
             await _hold_call(socket, caller, call_id, language, path or NetworkPath(None))
     except (OSError, WebSocketException) as error:

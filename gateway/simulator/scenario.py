@@ -6,6 +6,8 @@ are milliseconds, levels dB.
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -59,10 +61,12 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("expected 'sound' alone, without 'text' and 'file'")
         if bool(self.sound) != bool(self.ms):
             raise ValueError("expected 'sound' and 'ms' together")
+        if self.sound and not 1 <= self.ms <= 60_000:
+            raise ValueError(f"expected 'ms' from 1 to 60000, got {self.ms}")
+        _check_seed(self.seed)
         if self.speech and not (self.file and 0 <= self.speech[0] < self.speech[1]):
             raise ValueError("expected 'speech' as [start, end] in ms, beside 'file'")
-        if self.length_scale is not None and not 0.3 <= self.length_scale <= 3:
-            raise ValueError(f"expected 'length_scale' from 0.3 to 3, got {self.length_scale}")
+        _check_manner(self.length_scale, self.level_db)
 
 
 class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,8 +91,8 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reply_language: Language | None = None
 
     def __post_init__(self) -> None:
-        if self.wer < 0:
-            raise ValueError(f"expected 'wer' of 0 or more, got {self.wer}")
+        if not (math.isfinite(self.wer) and self.wer >= 0):
+            raise ValueError(f"expected a finite 'wer' of 0 or more, got {self.wer}")
 
 
 class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,8 +131,11 @@ class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 60_000:
                 raise ValueError(f"expected {name!r} from 0 to 60000, got {value}")
+        _check_manner(self.length_scale, self.level_db)
         if any(isinstance(p, int) and not 0 < p <= 10_000 for p in self.parts):
             raise ValueError("expected pauses from 1 to 10000 ms in 'say'")
+        if any(isinstance(p, int) and isinstance(q, int) for p, q in pairwise(self.parts)):
+            raise ValueError("expected one pause at a time in 'say', got two in a row")
         if any(isinstance(p, str) and not p.strip() for p in self.parts):
             raise ValueError("expected words in 'say', got an empty text")
         utters = any(not isinstance(p, int) for p in self.parts)
@@ -171,6 +178,19 @@ class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return told if told is not None else self.said if self.answered else ""
 
 
+def _check_manner(length_scale: float | None, level_db: float) -> None:
+    """Refuse a pace or level at which nothing can be spoken; nan lies in no range."""
+    if length_scale is not None and not 0.3 <= length_scale <= 3:
+        raise ValueError(f"expected 'length_scale' from 0.3 to 3, got {length_scale}")
+    if not -60 <= level_db <= 60:
+        raise ValueError(f"expected 'level_db' from -60 to 60, got {level_db}")
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ValueError(f"expected 'seed' of 0 or more, got {seed}")
+
+
 class Noise(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Noise behind the caller for the whole call: a made-up ``kind`` or a ``file``, looped.
 
@@ -186,6 +206,7 @@ class Noise(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if bool(self.kind) == bool(self.file):
             raise ValueError("expected either 'kind' or 'file'")
+        _check_seed(self.seed)
         if not -20 <= self.snr_db <= 60:
             raise ValueError(f"expected 'snr_db' from -20 to 60, got {self.snr_db}")
 

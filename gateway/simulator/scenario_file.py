@@ -89,7 +89,7 @@ def parse_scenarios(text: str, path: Path) -> list[Scenario]:
 
 def _load_file(path: Path) -> list[Scenario]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a BOM
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

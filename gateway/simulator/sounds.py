@@ -67,7 +67,8 @@ def _breath(count: int, rng: _RNG) -> Wave:
 def _click(count: int, rng: _RNG) -> Wave:
     wave = np.zeros(count)
     for at in rng.integers(0, max(1, count - 40), max(1, count // 4000)):
-        wave[at : at + 40] += rng.standard_normal(min(40, count - at)) * np.exp(-np.arange(40) / 8)
+        length = min(40, count - at)
+        wave[at : at + length] += rng.standard_normal(length) * np.exp(-np.arange(length) / 8)
     return wave
 
 

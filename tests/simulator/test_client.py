@@ -106,6 +106,15 @@ def test_a_call_from_init_to_hanging_up() -> None:
     assert result.greeting is None
 
 
+def test_a_call_goes_to_the_gateway_whatever_proxy_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    gateway = FakeGateway([audio_out()])
+    assert call_fake(gateway).turns and gateway.inits
+
+
 def test_a_line_the_gateway_closes_is_a_failure_with_its_code() -> None:
     result = call_fake(FakeGateway([], close_code=1011))
     assert result.failure == "the gateway closed the call with code 1011 (because)"

@@ -97,6 +97,13 @@ def test_a_sound_is_the_same_each_time_and_another_with_another_seed(kind: Sound
     assert not (make_sound(kind, 0.5, seed=3) == first).all()
 
 
+@pytest.mark.parametrize("ms", [1, 2])
+@pytest.mark.parametrize("kind", ["cough", "breath", "click", "dtmf", "babble", "street", "music"])
+def test_a_sound_can_be_as_short_as_a_scenario_may_ask(kind: SoundKind, ms: int) -> None:
+    (span,) = utter(Part(sound=kind, ms=ms)).spans
+    assert (span.start, span.end) == (0, samples_of(ms / 1000))
+
+
 def test_noise_lies_below_the_speech_by_the_given_ratio() -> None:
     noise = Noise(kind="street", snr_db=10)
     call = Call(name="x", language="en", turn=(Turn(say="hi"),), noise=noise, level_dbfs=-20)

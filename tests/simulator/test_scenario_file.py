@@ -73,6 +73,15 @@ def test_the_kind_of_a_turn_decides_what_is_expected() -> None:
         ("over_ms = 600", "before_end_ms = 600", 9, "in the first turn only: over the greeting"),
         ('sound = "cough"', 'sound = "sneeze"', 10, "expected one of cough, breath, click"),
         (", ms = 300", "", 10, "expected 'sound' and 'ms' together"),
+        ("ms = 300", "ms = -5", 10, "expected 'ms' from 1 to 60000, got -5"),
+        ("ms = 300", "ms = 60001", 10, "expected 'ms' from 1 to 60000, got 60001"),
+        ("ms = 300", "ms = 3, seed = -1", 10, "expected 'seed' of 0 or more, got -1"),
+        ("ms = 300", "ms = 3, level_db = nan", 10, "'level_db' from -60 to 60, got nan"),
+        ("snr_db = 10", "snr_db = 10, seed = -1", 6, "expected 'seed' of 0 or more, got -1"),
+        ('"Hello."', '"Hi", length_scale = -1.0', 8, "'length_scale' from 0.3 to 3, got -1.0"),
+        ('"Hello."', '"Hi", level_db = inf', 8, "'level_db' from -60 to 60, got inf"),
+        ('"Hello."', '"Hi", level_db = nan', 8, "'level_db' from -60 to 60, got nan"),
+        ("400", "400, 300", 9, "expected one pause at a time in 'say', got two in a row"),
         ('sound = "cough", ms = 300', 'file = "no.wav"', 10, "an existing file, got 'no.wav'"),
         ('sound = "cough", ms = 300', "seed = 1", 10, "one of 'text', 'file' and 'sound'"),
         ('kind = "cough"', 'kind = "silence"', 10, "expected no 'say' for kind 'silence'"),
@@ -83,7 +92,8 @@ def test_the_kind_of_a_turn_decides_what_is_expected() -> None:
         ('hint = "ru"', 'hint = "rus"', 15, "expected one of auto, en, ar, ru, got 'rus'"),
         ('name = "second"', 'name = "first"', 14, "expected a name of its own, got 'first'"),
         ('"How much?"', '"How much?', 18, "expected TOML"),
-        ('history = ["bye"]', "wer = -1", 24, "expected 'wer' of 0 or more, got -1"),
+        ('history = ["bye"]', "wer = -1", 24, "expected a finite 'wer' of 0 or more, got -1"),
+        ('history = ["bye"]', "wer = nan", 24, "expected a finite 'wer' of 0 or more, got nan"),
     ],
 )
 def test_a_mistake_is_refused_with_its_line(
@@ -145,3 +155,9 @@ def test_the_bundled_set_covers_each_language() -> None:
     assert set(turns) == {"en", "ar", "ru"} and min(turns.values()) >= 60
     wanted = {"complete", "pause", "dictation", "back-channel", "cough", "interruption"}
     assert all(wanted | {"noisy", "switch", "silence", "echo"} <= found for found in tags.values())
+
+
+def test_a_file_that_notepad_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(HEAD, encoding="utf-8-sig")
+    assert [scenario.name for scenario in load_scenarios(path)] == ["first", "second"]
