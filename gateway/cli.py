@@ -126,8 +126,8 @@ def call(
 
     The files are sent in real time, each once the assistant has answered the one before; a WAV of
     any sample rate and number of channels will do. Prints both sides' words, and how long each
-    answer took from the end of your speech to its first sound. Exit status 1 when an answer was
-    missing.
+    answer took from the end of your speech to its first sound, a request to hold on included
+    (ACKNOWLEDGE_AFTER_MS). Exit status 1 when an answer was missing.
 
     Examples:
 
@@ -195,6 +195,8 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
 
     console, turns = Console(), TurnLog()
     served = [c for c in load_conversations() if c.language in settings.languages]
+    if once:  # without acknowledgements, which the callers would take for the answer
+        settings = settings.model_copy(update={"acknowledge_after_ms": 0})
     async with Gateway(settings, on_turn=turns.add) as gateway:
         with console.status("loading the models"):
             await gateway.ready()

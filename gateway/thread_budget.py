@@ -51,8 +51,11 @@ def thread_budget(threads: int) -> ThreadBudget:
 
 
 def engine_alone(threads: int) -> ThreadBudget:
-    """All threads for each engine: right only while the other two have nothing to do."""
-    return ThreadBudget(*_batches(threads), min(threads, _MOST_CHAT_THREADS), threads)
+    """All threads for each engine: right only while the other two have nothing to do.
+
+    Recognition has them in one batch, so that one utterance has as many as several together.
+    """
+    return ThreadBudget(threads, 1, min(threads, _MOST_CHAT_THREADS), threads)
 
 
 def _batches(threads: int) -> tuple[int, int]:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway.app import Gateway
 from gateway.cli import app, main
+from gateway.errors import GatewayError
+from gateway.settings import Settings
 from gateway.simulator.conversations import load_conversations
 
 COMMANDS = ["serve", "call", "demo", "doctor"]
@@ -61,6 +64,22 @@ def test_a_call_to_nobody_says_how_to_start_the_gateway(
         url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
         assert run(monkeypatch, "call", a_recording(), "--url", url) == 1
     assert "voice-gateway serve" in capsys.readouterr().err
+
+
+def test_the_demo_is_held_without_acknowledgements_unless_it_goes_on_to_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[Settings] = []
+
+    def begin(settings: Settings, **_: object) -> Gateway:
+        begun.append(settings)
+        raise GatewayError("enough")
+
+    monkeypatch.setattr("gateway.app.Gateway", begin)
+    monkeypatch.setenv("ACKNOWLEDGE_AFTER_MS", "1500")
+    assert run(monkeypatch, "demo", "--once") == 1
+    assert run(monkeypatch, "demo") == 1
+    assert [settings.acknowledge_after_ms for settings in begun] == [0, 1500]
 
 
 def test_a_file_that_is_no_wav_says_so(

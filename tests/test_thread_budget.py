@@ -32,9 +32,9 @@ def test_threads_are_divided(threads: int, budget: ThreadBudget) -> None:
     assert thread_budget(threads) == budget
 
 
-def test_an_engine_alone_may_use_every_thread() -> None:
+def test_an_engine_alone_may_use_every_thread_for_a_single_utterance_too() -> None:
     assert engine_alone(2) == ThreadBudget(stt=2, stt_workers=1, chat=2, tts=2)
-    assert engine_alone(64) == ThreadBudget(stt=4, stt_workers=16, chat=16, tts=64)
+    assert engine_alone(64) == ThreadBudget(stt=64, stt_workers=1, chat=16, tts=64)
 
 
 def test_from_three_threads_on_no_more_are_given_than_there_are_and_hardly_one_is_left() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -81,24 +80,35 @@ def turns(
 
     `voice-gateway bench turns --url ws://10.0.0.5:8765/ --scenarios my-callers/ --json turns.json`
     """
+    from gateway.bench.report import check_place, write
     from gateway.bench.surroundings import quiet_settings
-    from gateway.bench.turns import prepare, select
+    from gateway.bench.turns import in_languages, prepare, select
     from gateway.bench.turns_table import print_report
     from gateway.simulator.caller_voice import CallerVoices, cache_folder
     from gateway.simulator.scenario_file import load_scenarios
 
     settings = quiet_settings()
-    chosen = select(load_scenarios(scenarios), pattern, limit)
+    check_place(save_json)
     console = Console()
+    found = load_scenarios(scenarios)
+    if url is None or virtual:  # what a running gateway serves is not known
+        served = in_languages(found, settings.languages)
+        if left_out := len(found) - len(served):
+            console.print(
+                f"left out {left_out} of {len(found)} calls:"
+                f" not in GATEWAY_LANGUAGES={','.join(settings.languages)}",
+                highlight=False,
+            )
+        found = served
+    chosen = select(found, pattern, limit)
     with console.status("speaking the callers' words"):
         prepared = prepare(chosen, CallerVoices(settings.models, cache_folder()))
     if virtual:
         report = _virtual_turns(settings, prepared, mishear)
     else:
         report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
-    if save_json is not None:
-        save_json.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
     print_report(console, report)
+    write(report, save_json)
 
 
 def _virtual_turns(settings: Settings, prepared: list[PreparedCall], mishear: float) -> Report:

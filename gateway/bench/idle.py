@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from gateway.audio.pcm import FRAME_MS, FRAME_SAMPLES
+from gateway.bench.process import cores_used
 from gateway.bench.report import Report, spread
 from gateway.bench.served import ServedGateway
 from gateway.errors import GatewayError
@@ -49,37 +50,43 @@ async def bench_idle(
             await gateway.figures()
             silence.lateness.clear()
             shares = [await _cpu_share(gateway, window_s) for _ in range(runs)]
-            memory = gateway.memory_bytes() - memory_before
+            memory_after = gateway.memory_bytes()
             inside = await gateway.figures()
             late = list(silence.lateness)
         if lost := sum(socket.close_code is not None for socket in sockets):
             raise GatewayError(f"{lost} of {calls} idle calls were closed by the gateway")
-    without = spread(base, 4)["median"]
+    used = [share for share in shares if share is not None]
+    idle = [share for share in base if share is not None]
+    without = spread(idle, 4)["median"]
+    own = [100 * (share - without) / calls for share in used] if idle else []
+    memory = None
+    if memory_before is not None and memory_after is not None:
+        memory = round((memory_after - memory_before) / 1024 / calls, 1)
     return {
         "calls": calls,
         "window_s": window_s,
-        "gateway_cpu_percent_without_calls": spread([100 * share for share in base], 3),
-        "gateway_cpu_percent": spread([100 * share for share in shares], 2),
-        "cpu_percent_per_call": spread([100 * (share - without) / calls for share in shares], 3),
-        "memory_kib_per_call": round(memory / 1024 / calls, 1),
+        "gateway_cpu_percent_without_calls": spread([100 * share for share in idle], 3),
+        "gateway_cpu_percent": spread([100 * share for share in used], 2),
+        "cpu_percent_per_call": spread(own, 3),
+        "memory_kib_per_call": memory,
         "loop_lag_ms": inside["loop_lag_ms"],
         "generator_lateness_ms": spread(late, 2),
     }
 
 
-async def _cpu_share(gateway: ServedGateway, window_s: float) -> float:
-    """Cores that the gateway uses, over a window."""
+async def _cpu_share(gateway: ServedGateway, window_s: float) -> float | None:
+    """Cores that the gateway uses, over a window; None where that cannot be known."""
     before, started = gateway.cpu_seconds(), time.perf_counter()
     await asyncio.sleep(window_s)
-    return (gateway.cpu_seconds() - before) / (time.perf_counter() - started)
+    return cores_used(before, gateway.cpu_seconds(), time.perf_counter() - started)
 
 
 async def _open(stack: AsyncExitStack, url: str, calls: int, name: str) -> list[ClientConnection]:
     sockets: list[ClientConnection] = []
     for index in range(calls):
-        # Without pings: only what a caller must send is measured.
+        # Without pings and proxy: only the gateway, and what a caller must send, is measured.
         socket = await stack.enter_async_context(
-            connect(url, compression=None, ping_interval=None, max_size=2**22)
+            connect(url, compression=None, ping_interval=None, max_size=2**22, proxy=None)
         )
         await socket.send(json.dumps({"type": "init", "callId": f"{name}-{index}"}))
         sockets.append(socket)

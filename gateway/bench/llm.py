@@ -15,6 +15,7 @@ from gateway.bench.report import Report, ratio, spread
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest
 from gateway.errors import ChatError
 from gateway.loading import load_chat
+from gateway.models.check import require_models
 from gateway.settings import Settings
 from gateway.thread_budget import ThreadBudget
 
@@ -41,10 +42,15 @@ async def bench_llm(settings: Settings, budget: ThreadBudget, runs: int) -> Repo
 
     The library serves the same eight requests one after the other, as its lock makes it; it keeps
     the beginning of the last prompt, so the shared system prompt costs it nothing either.
+
+    Raises:
+        ModelError: the model cannot be used; one line that says what to do.
     """
-    plain = await asyncio.to_thread(_PlainLlama, settings, budget.chat)
+    local = settings.model_copy(update={"llm_mode": "local"})
+    await asyncio.to_thread(require_models, local, "llm")
+    plain = await asyncio.to_thread(_PlainLlama, local, budget.chat)
     prompt = plain.prompt("a")
-    ours = await load_chat(settings.model_copy(update={"llm_mode": "local"}), prompt, budget)
+    ours = await load_chat(local, prompt, budget)
     measured: dict[str, list[float]] = {}
 
     def note(**values: float) -> None:

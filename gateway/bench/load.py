@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from gateway.bench.process import cores_used
 from gateway.bench.report import Report
 from gateway.bench.served import ServedGateway
 from gateway.bench.statistics import distribution, rate
+from gateway.bench.task_group import first_failure
+from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.simulator.caller import Exchange, Patience
 from gateway.simulator.client import CallFailed, CallResult, place_call
@@ -38,37 +41,52 @@ class Script:
 
 @dataclass(slots=True)
 class Tally:
-    """What the callers met, from the moment that all of them were there."""
+    """What the callers met while all of them were there; of refusals and failures, all.
 
+    Attributes:
+        since: when the last caller had come; ``until``: when the first may go; loop times.
+        exchanges: those whose utterance ended in between, whenever their calls began.
+        greetings: those that began in between.
+        calls: those that had any of them.
+    """
+
+    since: float
+    until: float
     exchanges: list[Exchange] = field(default_factory=list)
+    greetings: list[Exchange] = field(default_factory=list)
     calls: int = 0
     refused: int = 0
     failures: list[str] = field(default_factory=list)
-    underruns: int = 0
-    underrun_s: float = 0.0
 
-    def add(self, result: CallResult) -> None:
-        """A call is over."""
-        self.calls += 1
-        self.exchanges += result.turns
-        self.underruns += result.underruns
-        self.underrun_s += result.underrun_s
+    def add(self, result: CallResult, began: float) -> None:
+        """A call is over that began at a loop time, from which its own times are reckoned."""
+
+        def measured(call_time: float | None) -> bool:
+            return call_time is not None and self.since <= began + call_time <= self.until
+
+        exchanges = [turn for turn in result.turns if measured(turn.speech_end_s)]
+        greeting = result.greeting
+        greetings = [greeting] if greeting and measured(greeting.answered_s) else []
+        self.exchanges += exchanges
+        self.greetings += greetings
+        self.calls += bool(exchanges or greetings)
         if result.failure is not None:
             self.failures.append(result.failure)
 
     def report(self) -> Report:
         """The callers' side of the figures."""
         answered = [e.voice_to_voice_s for e in self.exchanges if e.voice_to_voice_s is not None]
-        unanswered = len(self.exchanges) - len(answered)
+        replies = [*self.greetings, *self.exchanges]
         return {
             "voice_to_voice_ms": distribution([1000 * value for value in answered]),
             "turns": len(self.exchanges),
-            "unanswered_turns": unanswered,
+            "unanswered_turns": sum(e.answered_s is None for e in self.exchanges),
+            "cut_off_turns": sum(e.cut_off for e in self.exchanges),
             "not_understood_rate": rate(
                 sum(not e.caller_text for e in self.exchanges), len(self.exchanges)
             ),
-            "underruns": self.underruns,
-            "underrun_s": round(self.underrun_s, 3),
+            "underruns": sum(reply.underruns for reply in replies),
+            "underrun_s": round(sum(reply.underrun_s for reply in replies), 3),
             "calls_completed": self.calls,
             "calls_refused": self.refused,
             "errors": len(self.failures),
@@ -87,39 +105,41 @@ async def bench_load(
 ) -> Report:
     """Hold ``calls`` conversations at the same time for some minutes.
 
-    Callers come one by one; what is measured begins with the first call of each that starts after
-    the last has come. Each caller calls again as soon as a call is over, with another script.
+    Callers come one by one; measured are the turns spoken after the last has come and before the
+    time is over. Each caller calls again as soon as a call is over, with another script.
+
+    Raises:
+        GatewayError: the gateway ended, or did not tell its figures.
     """
-    tally = Tally()
     numbers = count()
     all_there = asyncio.get_running_loop().time() + RAMP_PER_CALL_S * calls
     until = all_there + 60 * minutes
+    tally = Tally(all_there, until)
     lags: list[float] = []
-    async with asyncio.TaskGroup() as tasks:
-        sampler = tasks.create_task(_sample_lag(lags))
-        callers = [
-            tasks.create_task(
-                _caller(gateway.url, conversations, index, numbers, tally, all_there, until)
-            )
-            for index in range(calls)
-        ]
-        await asyncio.sleep(all_there - asyncio.get_running_loop().time())
-        await gateway.figures()
-        lags.clear()
-        cpu, started = gateway.cpu_seconds(), time.perf_counter()
-        await asyncio.sleep(until - asyncio.get_running_loop().time())
-        used, took = gateway.cpu_seconds() - cpu, time.perf_counter() - started
-        memory = gateway.memory_bytes()
-        inside = await gateway.figures()
-        generator = distribution(lags, 2)
-        await _finish(callers)
-        sampler.cancel()
+    with first_failure():
+        async with asyncio.TaskGroup() as tasks:
+            sampler = tasks.create_task(_sample_lag(lags))
+            callers = [
+                tasks.create_task(_caller(gateway.url, conversations, index, numbers, tally))
+                for index in range(calls)
+            ]
+            await asyncio.sleep(all_there - asyncio.get_running_loop().time())
+            await gateway.figures()
+            lags.clear()
+            cpu, started = gateway.cpu_seconds(), time.perf_counter()
+            await asyncio.sleep(until - asyncio.get_running_loop().time())
+            cores = cores_used(cpu, gateway.cpu_seconds(), time.perf_counter() - started)
+            memory = gateway.memory_bytes()
+            inside = await gateway.figures()
+            generator = distribution(lags, 2)
+            await _finish(callers)
+            sampler.cancel()
     return {
         "calls": calls,
         "minutes": minutes,
         **tally.report(),
-        "gateway_cpu_cores": round(used / took, 3),
-        "gateway_memory_mb": round(memory / 1e6, 1),
+        "gateway_cpu_cores": None if cores is None else round(cores, 3),
+        "gateway_memory_mb": None if memory is None else round(memory / 1e6, 1),
         "loop_lag_ms": inside["loop_lag_ms"],
         "stages_ms": inside["stages"],
         "generator_loop_lag_ms": generator,
@@ -134,15 +154,28 @@ async def find_limit(
 ) -> Report | None:
     """The largest number of calls that is served well: doubling, then halving the gap to 10 %.
 
+    A step that cannot be measured ends the search: ``on_step`` gets its ``failure``, and what was
+    found before it stands.
+
     Returns:
         the report of that number, or None if not even ``first`` calls are served well.
+
+    Raises:
+        GatewayError: not even ``first`` calls can be measured.
     """
     best: Report | None = None
     good, bad, calls = 0, 0, first
     for _ in range(_MAX_STEPS):
-        report = await measure(calls)
+        try:
+            report = await measure(calls)
+            well = is_served_well(report, p95_ms)
+        except GatewayError as error:
+            if best is None:
+                raise
+            on_step({"calls": calls, "failure": str(error)})
+            break
         on_step(report)
-        if is_served_well(report, p95_ms):
+        if well:
             best, good = report, calls
         else:
             bad = calls
@@ -156,10 +189,20 @@ async def find_limit(
 
 
 def is_served_well(report: Report, p95_ms: float) -> bool:
-    """Every turn answered, 95 % of them in time, no gap in any reply, no call refused or lost."""
+    """Every turn answered, 95 % of them in time, no gap in any reply, no call refused or lost.
+
+    Raises:
+        GatewayError: nothing was lost, but no turn was measured either.
+    """
+    if any(report[name] for name in ("unanswered_turns", "underruns", "calls_refused", "errors")):
+        return False
+    if not report["turns"]:
+        raise GatewayError(
+            f"not measured: no turn ended in the {report['minutes']:g} minutes in which all"
+            f" {report['calls']} callers were there; give more --minutes"
+        )
     p95 = report["voice_to_voice_ms"]["p95"]
-    lost = ("unanswered_turns", "underruns", "calls_refused", "errors")
-    return p95 is not None and p95 <= p95_ms and not any(report[name] for name in lost)
+    return p95 is not None and p95 <= p95_ms
 
 
 async def _caller(
@@ -168,15 +211,13 @@ async def _caller(
     index: int,
     numbers: count[int],
     tally: Tally,
-    all_there: float,
-    until: float,
 ) -> None:
     """One caller: call after call until the time is over."""
     now = asyncio.get_running_loop().time
     await asyncio.sleep(RAMP_PER_CALL_S * index)
     for turn in count(index):
         began = now()
-        if began >= until:
+        if began >= tally.until:
             return
         script = conversations[turn % len(conversations)]
         try:
@@ -193,8 +234,7 @@ async def _caller(
                 tally.failures.append(str(error))
             await asyncio.sleep(1.0)
             continue
-        if began >= all_there or result.failure is not None:
-            tally.add(result)
+        tally.add(result, began)
 
 
 async def _finish(callers: Sequence[asyncio.Task[None]]) -> None:

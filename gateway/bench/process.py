@@ -29,6 +29,13 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def cores_used(before_s: float | None, after_s: float | None, took_s: float) -> float | None:
+    """Cores that a process kept busy between two readings of its CPU time; None if not known."""
+    if before_s is None or after_s is None:
+        return None
+    return (after_s - before_s) / took_s
+
+
 def memory_bytes(pid: int) -> int | None:
     """Resident memory of a process; None where that cannot be known."""
     try:

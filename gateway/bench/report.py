@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.bench.surroundings import describe_machine, describe_models
+from gateway.errors import ConfigError
 from gateway.settings import Settings
 from gateway.thread_budget import ThreadBudget
 
@@ -42,6 +44,36 @@ def in_surroundings(settings: Settings, budget: ThreadBudget, figures: Report) -
     return {**describe_machine(), "models": models, **figures}
 
 
+def check_place(file: Path | None) -> None:
+    """Check that a report can be written to a file, before minutes are spent on it.
+
+    Raises:
+        ConfigError: it cannot; one line that says why.
+    """
+    if file is None:
+        return
+    if file.is_dir():
+        raise ConfigError(f"--json {file} is a folder; give the name of a file")
+    if not file.parent.is_dir():
+        raise ConfigError(f"--json {file}: there is no folder {file.parent}; make it first")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigError(f"--json {file} cannot be written; correct the permissions")
+
+
+def write(report: Report, file: Path | None) -> None:
+    """Write all of a report to a file, if there is one.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json {file} cannot be written: {error.strerror or error}") from error
+
+
 def publish(console: Console, title: str, report: Report, file: Path | None) -> None:
     """Print the figures and write all of the report to ``file``, if there is one."""
     table = Table("figure", title=title)
@@ -52,8 +84,7 @@ def publish(console: Console, title: str, report: Report, file: Path | None) -> 
             for row in _rows(name, value):
                 table.add_row(*row)
     console.print(table)
-    if file is not None:
-        file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write(report, file)
 
 
 def figures(report: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:

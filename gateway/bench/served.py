@@ -43,7 +43,7 @@ class ServedGateway:
         """Start it and wait until it takes calls.
 
         Raises:
-            GatewayError: it did not start; it has said why on standard error.
+            GatewayError: it did not start (it has said why on standard error), or not in time.
         """
         changes = {
             "GATEWAY_HOST": "127.0.0.1",
@@ -92,24 +92,33 @@ class ServedGateway:
         assert self._process is not None
         return self._process.pid
 
-    def cpu_seconds(self) -> float:
-        """CPU time it has used so far, seconds."""
-        return cpu_seconds(self.pid) or 0.0
+    def cpu_seconds(self) -> float | None:
+        """CPU time it has used so far, seconds; None where that cannot be known."""
+        return cpu_seconds(self.pid)
 
-    def memory_bytes(self) -> int:
-        """Its resident memory."""
-        return memory_bytes(self.pid) or 0
+    def memory_bytes(self) -> int | None:
+        """Its resident memory; None where that cannot be known."""
+        return memory_bytes(self.pid)
 
     async def figures(self) -> dict[str, Any]:
-        """What it measured since it was asked last: ``loop_lag_ms`` and ``turns``."""
+        """What it measured since it was asked last: ``loop_lag_ms`` and ``turns``.
+
+        Raises:
+            GatewayError: it ended, or does not answer.
+        """
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(b"\n")
         return await self._line(_ANSWER_TIMEOUT_S)
 
     async def _line(self, timeout_s: float) -> dict[str, Any]:
         assert self._process is not None and self._process.stdout is not None
-        async with asyncio.timeout(timeout_s):
-            line = await self._process.stdout.readline()
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await self._process.stdout.readline()
+        except TimeoutError as error:
+            raise GatewayError(
+                f"the gateway under test did not answer within {timeout_s:g} s"
+            ) from error
         if not line:
             raise GatewayError("the gateway under test ended; its message is above")
         answer: dict[str, Any] = json.loads(line)

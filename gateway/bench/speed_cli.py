@@ -46,7 +46,8 @@ def stt(
 def llm(runs: _Runs = 5, shared: _Shared = False, save_json: _Json = None) -> None:
     """Measure the chat model alone, beside Llama.create_chat_completion of the library.
 
-    Both have all threads of GATEWAY_THREADS, or with --shared what is this engine's in service.
+    Both have all threads of GATEWAY_THREADS (16 at most), or with --shared what is this engine's in
+    service.
 
     Example: `LLM_MODEL=models/bench/llama-0.5b-q4_0.gguf voice-gateway bench llm`
     """
@@ -105,17 +106,23 @@ def load(
 
         def show(step: dict[str, Any]) -> None:
             steps.append(step)
-            latency = step["voice_to_voice_ms"]
-            console.print(
-                f"{step['calls']} calls: p50 {latency['p50']} ms, p95 {latency['p95']} ms,"
-                f" {step['underruns']} underruns, {step['errors']} errors",
-                highlight=False,
-            )
+            console.print(_step(step), highlight=False, markup=False)
 
         best = await find_limit(measure, calls, p95_ms, show)
         return {"limit": best["calls"] if best else 0, **(best or {}), "steps": steps}
 
     _measure("bench load", run, save_json)
+
+
+def _step(step: dict[str, Any]) -> str:
+    """One line about a step of the search for the limit."""
+    if "failure" in step:
+        return f"{step['calls']} calls: {step['failure']}"
+    latency = step["voice_to_voice_ms"]
+    return (
+        f"{step['calls']} calls: p50 {latency['p50']} ms, p95 {latency['p95']} ms,"
+        f" {step['underruns']} underruns, {step['errors']} errors"
+    )
 
 
 def idle(
@@ -163,11 +170,12 @@ def _measure(
     alone: bool = False,
 ) -> None:
     """Run a benchmark with the configured settings; print and write what it found."""
-    from gateway.bench.report import in_surroundings, publish
+    from gateway.bench.report import check_place, in_surroundings, publish
     from gateway.bench.surroundings import quiet_settings
     from gateway.thread_budget import engine_alone, thread_budget
 
     settings = quiet_settings()
+    check_place(file)
     budget = (engine_alone if alone else thread_budget)(settings.threads)
     report = asyncio.run(run(settings, budget))
     publish(Console(), title, in_surroundings(settings, budget, report), file)

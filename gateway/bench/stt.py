@@ -18,7 +18,6 @@ from gateway.simulator.conversations import load_conversations
 from gateway.thread_budget import ThreadBudget
 
 BATCH = 8
-_LANGUAGE = "en"
 
 
 async def bench_stt(
@@ -26,18 +25,21 @@ async def bench_stt(
 ) -> Report:
     """Latency of one utterance, and throughput of many at once.
 
-    Both sides use the same beam size, no temperature fall-back, a given language, and equally many
-    threads; the library encodes 30 s for every utterance, as it always does.
+    Both sides use the same beam size, no temperature fall-back, the first language that is served,
+    and equally many threads; the library encodes 30 s for every utterance, as it always does. Where
+    the budget has several batches at the same time, one utterance has the threads of one of them.
 
     Args:
         utterance_s: length of each utterance, seconds.
     """
-    utterances = _utterances(utterance_s)
+    language = settings.languages[0]
+    utterances = _utterances(language, utterance_s)
     ours = await load_transcriber(settings, budget)
-    plain = await asyncio.to_thread(_plain_whisper, settings, budget.stt)
+    threads = budget.stt * budget.stt_workers
+    plain = await asyncio.to_thread(_plain_whisper, settings, language, threads)
 
     async def recognise(samples: Samples) -> None:
-        await ours.transcribe(TranscribeRequest(samples, _LANGUAGE))
+        await ours.transcribe(TranscribeRequest(samples, language))
 
     async def recognise_plainly(samples: Samples) -> None:
         await asyncio.to_thread(plain, samples)
@@ -81,15 +83,15 @@ async def bench_stt(
     return report
 
 
-def _utterances(utterance_s: float) -> list[Samples]:
-    """Speech of the demo's English caller, each utterance beginning elsewhere."""
-    lines = [r.samples for c in load_conversations() if c.language == "en" for r in c.recordings()]
-    speech = np.concatenate(lines)
+def _utterances(language: str, utterance_s: float) -> list[Samples]:
+    """Speech of the demo's caller in a language, each utterance beginning elsewhere."""
+    spoken = [c for c in load_conversations() if c.language == language]
+    speech = np.concatenate([r.samples for c in spoken for r in c.recordings()])
     length, step = samples_of(utterance_s), SAMPLE_RATE
     return [np.resize(np.roll(speech, -step * index), length) for index in range(BATCH)]
 
 
-def _plain_whisper(settings: Settings, threads: int) -> Callable[[Samples], str]:
+def _plain_whisper(settings: Settings, language: str, threads: int) -> Callable[[Samples], str]:
     from faster_whisper import WhisperModel
 
     device = settings.stt_device
@@ -107,7 +109,7 @@ def _plain_whisper(settings: Settings, threads: int) -> Callable[[Samples], str]
     def transcribe(samples: Samples) -> str:
         segments, _ = model.transcribe(
             samples.astype(np.float32) / 32768,
-            language=_LANGUAGE,
+            language=language,
             beam_size=beam_size,
             temperature=0.0,
             without_timestamps=True,

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from gateway.bench.played_call import PlayedCall
+from gateway.bench.task_group import first_failure
 from gateway.calls.records import TurnRecord
 from gateway.simulator.caller_line import CallerLine
 from gateway.simulator.caller_voice import CallerVoices
 from gateway.simulator.client import dial
 from gateway.simulator.network import NetworkPath
-from gateway.simulator.scenario import Call, Turn
+from gateway.simulator.scenario import Call, Part, Turn
 from gateway.simulator.scenario_caller import CallerPatience, ScenarioCaller
 from gateway.simulator.scenario_file import Scenario, ScenarioError
 from gateway.simulator.utterance import Utterance, render
@@ -61,6 +62,31 @@ def select(scenarios: Sequence[Scenario], pattern: str | None, limit: int | None
     if not scenarios:
         raise ScenarioError(f"expected the name of a call in --filter, got {pattern!r}")
     return list(scenarios[:limit])
+
+
+def in_languages(scenarios: Sequence[Scenario], languages: Sequence[str]) -> list[Scenario]:
+    """The calls that are held in these languages alone.
+
+    Raises:
+        ScenarioError: none is left.
+    """
+    served = [s for s in scenarios if languages_of(s.call) <= set(languages)]
+    if not served:
+        raise ScenarioError(f"expected a call in the languages served ({','.join(languages)})")
+    return served
+
+
+def languages_of(call: Call) -> set[str]:
+    """Every language that a caller speaks, announces, or wants to be answered in."""
+    parts = [part for turn in call.turn for part in turn.parts]
+    found = {
+        call.language,
+        call.hint,
+        *(call.turn_language(turn) for turn in call.turn),
+        *(turn.expect.reply_language for turn in call.turn),
+        *(part.language for part in parts if isinstance(part, Part)),
+    }
+    return {language for language in found if language and language != "auto"}
 
 
 def prepare(scenarios: Sequence[Scenario], voices: CallerVoices) -> list[PreparedCall]:
@@ -112,10 +138,11 @@ class TurnsBenchmark:
         greetings = await self._measure_greetings(prepared)
         played: list[PlayedCall] = []
         for run in range(1, runs + 1):
-            async with asyncio.TaskGroup() as tasks:
-                going = [
-                    tasks.create_task(self._play(p, greetings, run)) for p in longest(prepared)
-                ]
+            with first_failure():
+                async with asyncio.TaskGroup() as tasks:
+                    going = [
+                        tasks.create_task(self._play(p, greetings, run)) for p in longest(prepared)
+                    ]
             played += [task.result() for task in going]
         return played
 

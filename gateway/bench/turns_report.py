@@ -117,12 +117,14 @@ def _speculation(counters: Mapping[str, int] | None) -> dict[str, int | None]:
     return {name: counters.get(f"speculation_{name}", 0) for name in _COUNTERS}
 
 
-def _wer(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def _wer(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    """Word error rate by language; None where no words were to be understood."""
     languages = sorted({outcome.language for outcome in outcomes})
-    return {
-        language: round(word_errors(o for o in outcomes if o.language == language).rate, 4)
+    errors = {
+        language: word_errors(o for o in outcomes if o.language == language)
         for language in languages
     }
+    return {code: round(e.rate, 4) if e.words else None for code, e in errors.items()}
 
 
 def _spread(runs: Sequence[Sequence[PlayedCall]]) -> Report | None:

@@ -94,7 +94,7 @@ def _counts(report: Report) -> Table:
     for name in _COUNTS:
         table.add_row(name.replace("_", " "), _cell(report[name]))
     for language, wer in report["wer"].items():
-        table.add_row(f"word error rate, {language}", f"{wer:.1%}")
+        table.add_row(f"word error rate, {language}", "-" if wer is None else f"{wer:.1%}")
     for name, value in report["speculation"].items():
         table.add_row(f"speculation {name}", _cell(value))
     table.add_row("share of answers prepared ahead", _cell(report["speculation_used_rate"]))

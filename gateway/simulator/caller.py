@@ -25,10 +25,11 @@ class Patience:
 
     Attributes:
         greeting: for a greeting to begin, before speaking first.
-        answer: from the end of an utterance to the first sound of its answer.
+        answer: from the end of an utterance to the first sound of its answer; for as long, a
+            silence does not end a reply whose transcript has not come.
         reply: for one reply to come to its end.
         pause: silence after a reply before the caller takes the turn.
-        transcript: silence that ends a reply even though its transcript never came.
+        transcript: after that, silence that ends a reply even though its transcript never came.
     """
 
     greeting: float = 2.5
@@ -47,6 +48,8 @@ class Exchange:
         assistant_text: transcript of the reply as the gateway sent it.
         speech_end_s: call time at which the caller's speech ended.
         answered_s: call time at which the first audio of the answer arrived.
+        cut_off: the answer began while the caller still spoke, and went on.
+        underruns: gaps inside the reply, ``underrun_s`` seconds in all.
     """
 
     utterance: Recording | None
@@ -54,12 +57,15 @@ class Exchange:
     assistant_text: str = ""
     speech_end_s: float | None = None
     answered_s: float | None = None
+    cut_off: bool = False
+    underruns: int = 0
+    underrun_s: float = 0.0
     pieces: list[Samples] = field(default_factory=list)
 
     @property
     def voice_to_voice_s(self) -> float | None:
-        """End of the caller's speech to the first audio of the answer."""
-        if self.speech_end_s is None or self.answered_s is None:
+        """End of the caller's speech to the first audio of the answer; None of a cut-off."""
+        if self.speech_end_s is None or self.answered_s is None or self.cut_off:
             return None
         return self.answered_s - self.speech_end_s
 
@@ -139,12 +145,16 @@ class Caller:
 
     def hear(self, samples: Samples, now: float) -> None:
         """Audio of the assistant arrived."""
-        self.far_end.push(samples, now)
-        exchange = self._current
-        exchange.pieces.append(samples)
+        exchange, heard = self._current, self.far_end
         spoken = exchange.speech_end_s is None or now >= exchange.speech_end_s
         if exchange.answered_s is None and spoken:
             exchange.answered_s = now
+            exchange.cut_off = heard.in_reply(now)
+        gaps, silent_s = heard.underruns, heard.underrun_s
+        heard.push(samples, now)
+        exchange.underruns += heard.underruns - gaps
+        exchange.underrun_s += heard.underrun_s - silent_s
+        exchange.pieces.append(samples)
         if self._phase is Phase.WAITING:
             self._enter(Phase.LISTENING, now)
 
@@ -189,10 +199,14 @@ class Caller:
                 assert_never(self._phase)
 
     def _reply_is_over(self, now: float) -> bool:
-        # Between two sentences of a reply it may be quiet for a moment; the transcript settles it.
-        settled = bool(self._current.assistant_text)
-        pause = self._patience.pause if settled else self._patience.transcript
-        return self.far_end.is_silent(now, pause)
+        # It may be quiet between two sentences of a reply, and for long between a request to hold
+        # on and the answer; the transcript settles it.
+        patience, exchange = self._patience, self._current
+        if exchange.assistant_text:
+            return self.far_end.is_silent(now, patience.pause)
+        if exchange.speech_end_s is not None and now < exchange.speech_end_s + patience.answer:
+            return False
+        return self.far_end.is_silent(now, patience.transcript)
 
     def _take_turn(self, now: float) -> None:
         if not self._waiting:

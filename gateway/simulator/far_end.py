@@ -6,6 +6,9 @@ import numpy as np
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of
 
+_BETWEEN_REPLIES_S = 0.2
+"""Audio that follows within this time goes on with the reply: it is sent evenly."""
+
 
 class FarEnd:
     """Plays audio the moment it arrives, or right after what is still playing.
@@ -44,6 +47,10 @@ class FarEnd:
     def is_silent(self, now: float, since_s: float) -> bool:
         """Has nothing been playing for at least ``since_s`` seconds?"""
         return now - self.end_s >= since_s
+
+    def in_reply(self, now: float) -> bool:
+        """Would audio that arrives now go on with a reply, rather than begin one?"""
+        return self._in_reply and not self.is_silent(now, _BETWEEN_REPLIES_S)
 
     def track(self) -> Samples:
         """All that was heard, from the start of the call, with the silences between."""

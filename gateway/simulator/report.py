@@ -85,7 +85,10 @@ def _print_note(console: Console, text: str, style: str = "dim") -> None:
 def describe_latency(turn: Exchange, record: TurnRecord | None) -> str:
     """One line: how long the answer took, at the caller's end and stage by stage."""
     heard = turn.voice_to_voice_s
-    parts = ["no answer" if heard is None else f"answered after {heard * 1000:.0f} ms"]
+    if heard is not None:
+        parts = [f"answered after {heard * 1000:.0f} ms"]
+    else:
+        parts = ["cut off" if turn.cut_off else "no answer"]
     if record and record.latency:
         parts.append(_describe_stages(record.latency))
     if record and record.speculation_used:

@@ -88,9 +88,7 @@ class VirtualGateway:
 
     async def _play(self, scenario: Scenario, utterances: Sequence[Utterance]) -> VirtualResult:
         clock = asyncio.get_running_loop().time
-        greeting = self.policy.phrases[self.policy.default_language].greeting
-        if scenario.call.hint != "auto":
-            greeting = self.policy.phrases[scenario.call.hint].greeting
+        greeting = self.policy.phrases_in(scenario.call.hint).greeting
         caller = ScenarioCaller(
             scenario,
             utterances,

@@ -30,17 +30,46 @@ class NoGateway(ServedGateway):
         async for _ in socket:
             pass
 
-    def cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> float | None:
         return 0.0
 
-    def memory_bytes(self) -> int:
+    def memory_bytes(self) -> int | None:
         return 0
 
     async def figures(self) -> dict[str, Any]:
         return {"loop_lag_ms": {}}
 
 
-def test_calls_that_the_gateway_closes_are_reported() -> None:
+class UnknownUsage(NoGateway):
+    """Runs on a system that does not tell what a process uses."""
+
+    cpu_seconds = ServedGateway.cpu_seconds
+    memory_bytes = ServedGateway.memory_bytes
+    pid = 2**22 + 1
+
+
+def test_what_the_system_does_not_tell_is_unknown_not_zero() -> None:
+    async def body() -> dict[str, Any]:
+        async with serve(NoGateway.handle, "127.0.0.1", 0) as server:
+            gateway = UnknownUsage(server.sockets[0].getsockname()[1])
+            return await bench_idle(gateway, 1, 1, window_s=0.02, greeting_s=0.02)
+
+    report = asyncio.run(body())
+    for name in (
+        "gateway_cpu_percent_without_calls",
+        "gateway_cpu_percent",
+        "cpu_percent_per_call",
+    ):
+        assert report[name]["median"] is None
+    assert report["memory_kib_per_call"] is None
+
+
+def test_calls_that_the_gateway_closes_are_reported_whatever_proxy_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+
     async def body() -> None:
         async with serve(NoGateway.handle, "127.0.0.1", 0) as server:
             gateway = NoGateway(server.sockets[0].getsockname()[1])

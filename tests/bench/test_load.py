@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.bench.idle import bench_idle
-from gateway.bench.load import Tally, bench_load, find_limit, is_served_well, scripts
+from gateway.bench.load import Script, Tally, bench_load, find_limit, is_served_well, scripts
 from gateway.bench.served import ServedGateway
+from gateway.bench.task_group import first_failure
 from gateway.errors import GatewayError
 from gateway.settings import load_settings
+from gateway.simulator.caller import Exchange
+from gateway.simulator.client import CallResult
+from gateway.simulator.virtual_time import run_virtually
 
 GOOD: dict[str, Any] = {
+    "calls": 1,
+    "minutes": 0.1,
+    "turns": 5,
     "voice_to_voice_ms": {"p95": 900.0},
     "unanswered_turns": 0,
     "underruns": 0,
@@ -42,9 +51,114 @@ def test_the_limit_is_found_within_a_tenth(capacity: int, found: int | None) -> 
     assert len(steps) <= 10 and len(set(steps)) == len(steps)
 
 
-def test_nothing_measured_is_not_served_well() -> None:
-    report = Tally().report()
-    assert report["turns"] == 0 and not is_served_well(report, 1e9)
+def test_nothing_measured_is_not_judged() -> None:
+    tally = Tally(0.0, 6.0)
+    nothing = {**GOOD, **tally.report()}
+    with pytest.raises(GatewayError, match=r"not measured.* 0\.1 minutes .* --minutes"):
+        is_served_well(nothing, 1e9)
+    tally.refused = 1
+    assert not is_served_well({**GOOD, **tally.report()}, 1e9), "nobody was let in"
+
+
+def test_a_step_that_fails_ends_the_search_and_keeps_what_was_found() -> None:
+    steps: list[dict[str, Any]] = []
+
+    async def measure(calls: int) -> dict[str, Any]:
+        if calls > 4:
+            raise GatewayError("the gateway under test ended")
+        return {**GOOD, "calls": calls}
+
+    best = asyncio.run(find_limit(measure, 2, 1000, steps.append))
+    assert best is not None and best["calls"] == 4
+    assert [step["calls"] for step in steps] == [2, 4, 8]
+    assert steps[-1]["failure"] == "the gateway under test ended"
+    with pytest.raises(GatewayError, match="ended"):
+        asyncio.run(find_limit(measure, 8, 1000, steps.append))
+
+
+class ToldGateway(ServedGateway):
+    """No process: its figures are told, and what it uses is not known."""
+
+    def __init__(self, failure: str = "") -> None:
+        super().__init__(calls=0)
+        self._failure = failure
+
+    def cpu_seconds(self) -> None:
+        return None
+
+    def memory_bytes(self) -> None:
+        return None
+
+    async def figures(self) -> dict[str, Any]:
+        if self._failure:
+            raise GatewayError(self._failure)
+        return {"loop_lag_ms": {}, "stages": {}}
+
+
+def spoken(speech_end_s: float, answered_s: float | None, underruns: int) -> Exchange:
+    return Exchange(
+        None, "hi", speech_end_s=speech_end_s, answered_s=answered_s, underruns=underruns
+    )
+
+
+def hold_calls(monkeypatch: pytest.MonkeyPatch, *turns: Exchange) -> None:
+    """Every call has these turns and a greeting with a gap, and lasts half a minute."""
+
+    async def place(url: str, *_: object, call_id: str, **options: object) -> CallResult:
+        await asyncio.sleep(30.0)
+        greeting = Exchange(None, answered_s=0.1, underruns=1)
+        nothing = np.zeros(0, dtype=np.int16)
+        return CallResult(call_id, "en", greeting, turns, nothing, nothing, 9, 9.0, None)
+
+    monkeypatch.setattr("gateway.bench.load.place_call", place)
+
+
+def test_turns_count_that_end_while_all_callers_are_there_whenever_their_call_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # All are there from 1.0 to 13.0 s; the calls begin before and end after.
+    early, measured, late = spoken(0.3, None, 1), spoken(5.0, 5.5, 0), spoken(20.0, None, 1)
+    hold_calls(monkeypatch, early, measured, late)
+    report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 2, 0.2))
+    assert report["turns"] == report["voice_to_voice_ms"]["n"] == 2
+    assert report["unanswered_turns"] == report["underruns"] == 0
+    assert report["calls_completed"] == 2 and is_served_well(report, 1000)
+    assert report["gateway_cpu_cores"] is report["gateway_memory_mb"] is None
+
+
+def test_a_cut_off_is_neither_an_answer_in_no_time_nor_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold_calls(monkeypatch, replace(spoken(5.0, 5.0, 0), cut_off=True), spoken(8.0, 8.5, 0))
+    report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 1, 0.2))
+    assert (report["turns"], report["cut_off_turns"], report["unanswered_turns"]) == (2, 1, 0)
+    assert report["voice_to_voice_ms"]["n"] == 1
+
+
+def test_a_gateway_that_ends_under_load_is_one_clear_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold_calls(monkeypatch)
+    with pytest.raises(GatewayError, match="it ended"):
+        run_virtually(bench_load(ToldGateway("it ended"), [Script("en", [])], 1, 0.2))
+
+
+def test_a_bug_among_the_callers_is_not_hidden_by_a_failure() -> None:
+    with pytest.raises(ExceptionGroup), first_failure():
+        raise ExceptionGroup("tasks", [GatewayError("no answer"), KeyError("bug")])
+
+
+def test_a_gateway_that_does_not_answer_is_one_clear_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    gateway = ServedGateway(1)
+    pipes = SimpleNamespace(write=lambda line: None, readline=never)
+    monkeypatch.setattr(gateway, "_process", SimpleNamespace(stdin=pipes, stdout=pipes))
+    with pytest.raises(GatewayError, match="did not answer within 30 s"):
+        run_virtually(gateway.figures())
 
 
 def test_callers_are_answered_and_listening_calls_are_weighed() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from gateway.bench.cli import app
 from gateway.bench.compare import Comparison, compare, print_comparison
 from gateway.bench.process import cpu_seconds, memory_bytes
-from gateway.bench.report import figures, in_surroundings, publish, ratio, spread
+from gateway.bench.report import check_place, figures, in_surroundings, publish, ratio, spread
 from gateway.errors import ConfigError
 from gateway.settings import load_settings
 from gateway.thread_budget import thread_budget
@@ -48,6 +50,27 @@ def test_what_is_printed_and_written_is_the_same(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == report
     text = console.export_text()
     assert "617.5" in text and "0.5 to 1,234.5" in text and "lag p50" in text
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measure(*_: object) -> None:
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr("gateway.bench.tts.bench_tts", measure)
+    for place, reason in (("no/a.json", "no folder"), ("", "is a folder")):
+        result = CliRunner().invoke(app, ["tts", "--json", str(tmp_path / place)])
+        assert isinstance(result.exception, ConfigError) and reason in str(result.exception)
+    check_place(tmp_path / "a.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_are_shown_even_if_they_cannot_be_written(tmp_path: Path) -> None:
+    console = Console(record=True, width=80)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        publish(console, "bench", {"calls": 4711}, tmp_path / "gone" / "a.json")
+    assert "4711" in console.export_text()
 
 
 def write(path: Path, **report: Any) -> Path:

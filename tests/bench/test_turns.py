@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,19 @@ from websockets.asyncio.server import serve
 from gateway.app import Gateway
 from gateway.bench.cli import app
 from gateway.bench.played_call import PlayedCall
-from gateway.bench.turns import PreparedCall, RecordLog, TurnsBenchmark, longest, select
+from gateway.bench.turns import (
+    PreparedCall,
+    RecordLog,
+    TurnsBenchmark,
+    in_languages,
+    longest,
+    select,
+)
 from gateway.bench.turns_report import turns_report
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.settings import Settings
-from gateway.simulator.scenario import Call, Turn
+from gateway.simulator.client import CallFailed
+from gateway.simulator.scenario import Call, Expect, Part, Turn
 from gateway.simulator.scenario_caller import CallerPatience
 from gateway.simulator.scenario_file import Scenario, ScenarioError
 from tests.bench.test_turns_report import RECORD
@@ -44,6 +53,25 @@ def test_calls_are_chosen_by_name_and_number() -> None:
     assert [s.name for s in select(calls, "en-*", 1)] == ["en-pause"]
     with pytest.raises(ScenarioError, match="got 'fr-'"):
         select(calls, "fr-", None)
+
+
+def test_calls_are_left_out_that_need_a_language_which_is_not_served() -> None:
+    turn = Turn(say="Hi.")
+    english = Call(name="en", language="en", turn=(turn,))
+    others = [
+        Call(name="language", language="ar", turn=(turn,)),
+        Call(name="hint", language="en", hint="ar", turn=(turn,)),
+        Call(name="turn", language="en", turn=(Turn(say="Hi.", language="ar"),)),
+        Call(
+            name="reply", language="en", turn=(Turn(say="Hi", expect=Expect(reply_language="ar")),)
+        ),
+        Call(name="part", language="en", turn=(Turn(say=(Part(text="Hi", language="ar"),)),)),
+    ]
+    calls = [Scenario(call, Path()) for call in [english, *others]]
+    assert [s.name for s in in_languages(calls, ("en", "ru"))] == ["en"]
+    assert len(in_languages(calls, ("en", "ar"))) == 6
+    with pytest.raises(ScenarioError, match="languages served \\(ru\\)"):
+        in_languages(calls, ("ru",))
 
 
 def test_the_longest_call_is_placed_first() -> None:
@@ -73,6 +101,14 @@ def test_calls_are_placed_over_a_real_socket() -> None:
     assert report["wer"] == {"en": 0.0}
 
 
+def test_a_call_that_cannot_be_placed_is_one_clear_failure() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
+        with pytest.raises(CallFailed, match="voice-gateway serve"):
+            asyncio.run(TurnsBenchmark(url, 2).run([prepared("x"), prepared("y")]))
+
+
 def test_acknowledgements_are_not_measured_as_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +123,42 @@ def test_acknowledgements_are_not_measured_as_answers(
     (tmp_path / "set.toml").write_text(SET)
     CliRunner().invoke(app, ["turns", "--scenarios", str(tmp_path)])
     assert [settings.acknowledge_after_ms for settings in begun] == [0]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_a_word_is_spoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.bench.turns.prepare", None)
+    (tmp_path / "set.toml").write_text(SET)
+    options = ["turns", "--virtual", "--scenarios", str(tmp_path)]
+    result = CliRunner().invoke(app, [*options, "--json", str(tmp_path / "no" / "turns.json")])
+    assert isinstance(result.exception, ConfigError) and "no folder" in str(result.exception)
+
+
+def test_the_turns_are_shown_even_if_they_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("gateway.bench.report.check_place", lambda file: None)
+    (tmp_path / "set.toml").write_text(SET)
+    options = ["turns", "--virtual", "--scenarios", str(tmp_path)]
+    result = CliRunner().invoke(app, [*options, "--json", str(tmp_path / "no" / "turns.json")])
+    assert isinstance(result.exception, ConfigError) and "voice to voice" in result.output
+
+
+def test_calls_in_languages_that_are_not_served_are_left_out_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("GATEWAY_LANGUAGES", "en")
+    arabic = SET.replace('"x"', '"y"').replace('"en"', '"en"\nhint = "ar"')
+    (tmp_path / "set.toml").write_text(SET + arabic)
+    figures = tmp_path / "turns.json"
+    options = ["turns", "--virtual", "--scenarios", str(tmp_path), "--json", str(figures)]
+    result = CliRunner().invoke(app, options, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert json.loads(figures.read_text(encoding="utf-8"))["calls"] == 1
+    assert "left out 1 of 2 calls: not in GATEWAY_LANGUAGES=en" in result.output
 
 
 def test_a_set_can_be_played_virtually_from_the_command_line(

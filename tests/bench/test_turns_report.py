@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from gateway.bench.played_call import PlayedCall, SpeakingRate, history_problems
 from gateway.bench.statistics import distribution, rate
 from gateway.bench.turns_report import turns_report
+from gateway.bench.turns_table import print_report
 from gateway.calls.records import TurnLatency, TurnRecord
 from gateway.simulator.scenario import Expect, Part, Turn
 from tests.simulator.scripted import Scripted
@@ -58,6 +60,16 @@ def test_an_answered_turn_is_measured_at_both_ends() -> None:
     gap = report["voice_to_voice_ms"]["p50"] - 391
     assert report["stage_sum_gap_ms"]["p50"] == pytest.approx(gap)
     assert report["wer"] == {"en": 0.25}
+
+
+def test_a_word_error_rate_over_no_words_is_unknown() -> None:
+    cough = Scripted(COUGH).speak(720).tell("Hello, how").wait(3000)
+    report = turns_report([PlayedCall(cough.caller, None)])
+    assert report["wer"] == {"en": None}
+    console = Console(record=True, width=100)
+    print_report(console, report)
+    (row,) = [x for x in console.export_text().splitlines() if "word error rate, en" in x]
+    assert "-" in row and "%" not in row
 
 
 def test_what_only_the_gateway_knows_is_null_of_a_remote_one() -> None:

@@ -76,7 +76,52 @@ def test_a_reply_whose_transcript_never_comes_ends_all_the_same() -> None:
     line = Line(Caller([utterance("one"), utterance("two")], PATIENCE))
     line.run(1.5)
     line.caller.hear(tone(0.5), line.now)
-    assert line.run(3.0)
+    assert line.run(4.0)
+
+
+def test_a_request_to_hold_on_is_not_the_end_of_the_answer() -> None:
+    line = Line(Caller([utterance("one"), utterance("two")], PATIENCE))
+    line.run(1.5)
+    line.caller.hear(tone(0.2), line.now)
+    assert not line.run(2.5), "the answer may still come"
+    line.reply(0.5, "we are open")
+    assert not line.run(0.4)
+    assert line.run(0.5)
+    assert line.caller.turns[0].assistant_text == "we are open"
+
+
+def test_a_reply_that_begins_in_the_callers_speech_and_goes_on_is_a_cut_off() -> None:
+    line = Line(Caller([utterance(speech_s=1.0)], PATIENCE))
+    line.run(1.5)
+    line.reply(1.5)
+    (turn,) = line.caller.turns
+    assert turn.cut_off and turn.voice_to_voice_s is None
+    line.run(1.0)
+    assert line.caller.done and line.caller.failure is None and line.caller.said_everything
+
+
+def test_a_reply_that_stops_for_the_caller_is_no_cut_off() -> None:
+    line = Line(Caller([utterance(speech_s=1.0)], PATIENCE))
+    line.run(1.5)
+    line.caller.hear(tone(0.1), line.now)
+    line.run(1.0)
+    line.reply(0.5)
+    (turn,) = line.caller.turns
+    assert not turn.cut_off and turn.voice_to_voice_s is not None
+    assert turn.voice_to_voice_s == pytest.approx(line.now - 0.48 - (turn.speech_end_s or 0))
+
+
+def test_gaps_are_counted_with_the_reply_they_are_in() -> None:
+    line = Line(Caller([utterance("one"), utterance("two")], PATIENCE))
+    line.run(1.5)
+    line.reply(0.5)
+    line.run(1.5)
+    line.caller.hear(tone(0.02), line.now)
+    line.run(0.1)
+    line.reply(0.5)
+    one, two = line.caller.turns
+    assert (one.underruns, two.underruns) == (0, 1)
+    assert two.underrun_s == pytest.approx(line.caller.far_end.underrun_s) and two.underrun_s > 0
 
 
 def test_after_the_last_answer_the_caller_hangs_up() -> None:

@@ -49,5 +49,14 @@ def test_silence_is_reckoned_from_the_end_of_playing() -> None:
     assert far_end.is_silent(1.5, since_s=0.5)
 
 
+def test_audio_goes_on_with_a_reply_until_a_silence_or_its_transcript() -> None:
+    far_end = FarEnd()
+    assert not far_end.in_reply(0.0)
+    far_end.push(tone(1.0), now=0.0)
+    assert far_end.in_reply(1.1) and not far_end.in_reply(1.5)
+    far_end.end_reply()
+    assert not far_end.in_reply(1.1)
+
+
 def test_a_line_on_which_nothing_came_has_an_empty_track() -> None:
     assert FarEnd().track().size == 0

@@ -37,6 +37,13 @@ def test_a_call_that_went_well_has_no_problems() -> None:
     assert findings.problems == () and findings.understood.rate == 0.0
 
 
+def test_a_turn_without_a_latency_tells_why() -> None:
+    cut_off = exchange()
+    cut_off.cut_off = True
+    assert "cut off" in printed(cut_off)
+    assert "no answer" in printed(exchange(answered_s=None))
+
+
 def test_a_turn_that_was_not_heard_is_a_problem() -> None:
     findings = examine(call(exchange(), exchange(), exchange(), exchange("")), 4)
     assert findings.problems == ("hello.wav: not heard (no transcript of the caller)",)

@@ -6,9 +6,17 @@ import asyncio
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gateway.app import conversation_policy
 from gateway.bench.turns_report import turns_report
+from gateway.receptionist.profile import load_profile
+from gateway.settings import Settings
+from gateway.simulator.scenario import Call, Turn
+from gateway.simulator.scenario_file import Scenario
+from gateway.simulator.utterance import Utterance
+from gateway.simulator.virtual import VirtualGateway
 from gateway.simulator.virtual_time import run_virtually
 from tests.simulator.virtual_calls import play_text
 
@@ -95,6 +103,15 @@ def test_a_caller_who_talks_over_everything_is_answered_every_time(cache: Path) 
     report = turns_report(play_text(text, cache))
     assert report["failed_calls"] == {} and report["turns"] == 6
     assert report["missed_turns"] == report["missed_barge_ins"] == 0
+
+
+def test_a_hint_that_is_not_served_is_greeted_in_the_default_language() -> None:
+    settings = Settings.model_construct(gateway_languages="en")
+    policy = conversation_policy(settings, {"en": load_profile()["en"]})
+    call = Call(name="x", language="en", hint="ar", turn=(Turn(kind="silence", wait_ms=0),))
+    nothing = [Utterance(np.zeros(0, dtype=np.int16), ())]
+    result = VirtualGateway(policy).play(Scenario(call, Path()), nothing)
+    assert result.caller.failure is None
 
 
 def test_a_recogniser_can_be_made_to_mishear(cache: Path) -> None:
