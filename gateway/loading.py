@@ -108,6 +108,8 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
 
     await asyncio.to_thread(require_models, settings, "llm")
     _check_tools(settings)
+    # Every call has its history in the cache, and some a new reply before the old one has ended.
+    sequences = min(256, settings.gateway_max_calls + 8)
     pool = WorkerPool("load-chat", 1)
     try:
         chat = await pool.run(
@@ -115,6 +117,9 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
             LlamaSettings(
                 model=settings.llm_path,
                 n_ctx=settings.llm_context,
+                max_sequences=sequences,
+                batch=max(128, sequences),
+                max_waiting=max(32, settings.gateway_max_calls),
                 threads=budget.chat,
                 n_gpu_layers=settings.llm_gpu_layers,
                 flash_attention=settings.llm_flash_attention,

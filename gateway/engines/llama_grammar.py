@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,9 @@ from llama_cpp.llama_grammar import SchemaConverter
 from gateway.engines.base import Tool
 
 _OPEN = b"<tool_call>"
-# The grammar reads the reply from the group on; before it every token is allowed.
-_TRIGGER = rb"[\s\S]*?(<tool_call>)[\s\S]*"
+# The grammar reads the reply from the group on. llama.cpp searches the whole reply at every token:
+# a pattern that begins with "anything" would make that grow with the square of its length.
+_TRIGGER = rb"(<tool_call>)"
 
 # Characters of a JSON string: no control characters, which JSON forbids, and no "<", so that no
 # value holds a closing tag.
@@ -98,34 +100,41 @@ class ToolCallGuard:
         )
         if not self._grammar:
             raise ValueError(f"no grammar for the tools {', '.join(tool.name for tool in tools)}")
-        self._text = b""
+        self._awake = False
+        self._tail = b""
+        """End of the reply, in which the tag may have begun."""
 
-    def allows(self, token: int) -> bool:
-        """Whether the reply may go on with this token.
+    def allows(self, token: int, piece: bytes) -> bool:
+        """Whether the reply may go on with this token, spelt ``piece``.
 
         Asking about one token is far cheaper than sorting a whole vocabulary, and a model that
         knows the format is nearly always right.
         """
-        if _OPEN not in self._text:
-            return True
+        if not self._awake:
+            return not self._runs_over(piece)
         one = np.array([(token, 0.0, 0.0)], _CANDIDATE)
         self._apply(one)
         return bool(np.isfinite(one["logit"][0]))
 
-    def choose(self, chain: Any, logits: np.ndarray) -> int:
+    def choose(self, chain: Any, logits: np.ndarray, piece_of: Callable[[int], bytes]) -> int:
         """The chain's choice among the tokens allowed; ``logits`` is float32 (n_vocab,)."""
         candidates = np.empty(len(logits), _CANDIDATE)
         candidates["id"], candidates["logit"], candidates["p"] = np.arange(len(logits)), logits, 0.0
-        self._apply(candidates)
-        allowed = np.ascontiguousarray(candidates[np.isfinite(candidates["logit"])])
+        if self._awake:
+            self._apply(candidates)
+            kept = np.isfinite(candidates["logit"])
+        else:
+            kept = np.array([not self._runs_over(piece_of(at)) for at in range(len(logits))])
+        allowed = np.ascontiguousarray(candidates[kept])
         chosen = _array(allowed)
         llama_cpp.llama_sampler_apply(chain, ctypes.byref(chosen))
         return int(chosen.data[chosen.selected].id)
 
     def accept(self, token: int, piece: bytes) -> None:
         """The reply went on with this token, spelt ``piece``."""
-        if _OPEN not in self._text:
-            self._text += piece
+        if not self._awake:
+            tail = self._tail + piece
+            self._awake, self._tail = _OPEN in tail, tail[1 - len(_OPEN) :]
         llama_cpp.llama_sampler_accept(self._grammar, token)
 
     def close(self) -> None:
@@ -133,6 +142,13 @@ class ToolCallGuard:
         if self._grammar is not None:
             llama_cpp.llama_sampler_free(self._grammar)
             self._grammar = None
+
+    def _runs_over(self, piece: bytes) -> bool:
+        """Whether a token ends the tag and goes on behind it. llama.cpp wakes the grammar with
+        such a token unasked, and ends the process if it does not fit.
+        """
+        text = self._tail + piece
+        return _OPEN in text and not text.endswith(_OPEN)
 
     def _apply(self, candidates: np.ndarray) -> None:
         llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_array(candidates)))

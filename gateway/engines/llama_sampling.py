@@ -55,11 +55,13 @@ class Sampler:
         token = int(llama_cpp.llama_sampler_sample(self._chain, self._native.context, row))
         if self._guard is None:
             return token
-        if not self._guard.allows(token):
+        piece = self._native.piece(token)
+        if not self._guard.allows(token, piece):
             pointer = llama_cpp.llama_get_logits_ith(self._native.context, row)
             logits = np.ctypeslib.as_array(pointer, (self._native.n_vocab,))
-            token = self._guard.choose(self._chain, logits)
-        self._guard.accept(token, self._native.piece(token))
+            token = self._guard.choose(self._chain, logits, self._native.piece)
+            piece = self._native.piece(token)
+        self._guard.accept(token, piece)
         return token
 
     def close(self) -> None:

@@ -20,7 +20,8 @@ class LlamaSettings:
     Attributes:
         model: path of a GGUF file with a chat template in its metadata.
         n_ctx: KV cache size in tokens, shared by all calls.
-        max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256.
+        max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256; calls
+            beyond push each other out.
         batch: most tokens in one step; larger is faster for long prompts and slower to react.
         prefill_chunk: most prompt tokens in a step while other calls are generating.
         max_waiting: requests that may wait for a place before some are refused.

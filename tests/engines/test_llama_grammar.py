@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import llama_cpp
 import msgspec
+import numpy as np
 import pytest
 
 from gateway.engines.base import ChatMessage, ChatRequest, Tool
 from gateway.engines.llama import LlamaChat
-from gateway.engines.llama_grammar import tool_call_grammar
+from gateway.engines.llama_grammar import ToolCallGuard, tool_call_grammar
+from gateway.engines.llama_native import NativeLlama
+from gateway.engines.llama_settings import LlamaSettings
 from gateway.errors import ChatError
 from gateway.receptionist.profile import load_profile
 from gateway.receptionist.prompt import system_prompt
 from gateway.receptionist.tools import receptionist_tools
+from tests.chat_server import MODEL
 from tests.engines.chat_requests import collect
 from tests.engines.test_llama import SETTINGS
 
@@ -128,6 +135,59 @@ def test_a_name_of_any_characters_is_called_as_the_profile_writes_it(
     text = reply(chat, replace(request, tools=receptionist_tools(profile)))
     assert call_in(text) == {"name": "transfer_call", "arguments": {"target": person}}
     assert json.dumps(person, ensure_ascii=False) in text
+
+
+@pytest.fixture(scope="module")
+def odd_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeLlama]:
+    """The starter model with a token "><", as many real vocabularies have one."""
+    model = tmp_path_factory.mktemp("odd") / "model.gguf"
+    length = struct.pack("<Q", 2)
+    model.write_bytes(MODEL.read_bytes().replace(length + b"qu", length + b"><", 1))
+    native = NativeLlama(LlamaSettings(model, n_ctx=512, threads=1))
+    yield native
+    native.close()
+
+
+def test_no_token_runs_over_the_end_of_the_opening_tag(odd_vocabulary: NativeLlama) -> None:
+    native = odd_vocabulary
+    pieces = [native.piece(token) for token in range(native.n_vocab)]
+    over, end = pieces.index(b"><"), pieces.index(b">")
+    guard = ToolCallGuard(native.vocab, (END,))
+    chain = llama_cpp.llama_sampler_init_greedy()
+    assert guard.allows(over, pieces[over]), "where no tag has begun"
+    for byte in b"<tool_call":
+        token = pieces.index(bytes([byte]))
+        assert guard.allows(token, pieces[token])
+        guard.accept(token, pieces[token])
+    assert not guard.allows(over, pieces[over])
+    logits = np.zeros(native.n_vocab, np.float32)
+    logits[over], logits[end] = 9.0, 8.0
+    assert guard.choose(chain, logits, native.piece) == end
+    guard.accept(end, b">")
+    assert not guard.allows(over, pieces[over]), "the grammar is awake"
+    guard.close()
+    llama_cpp.llama_sampler_free(chain)
+
+
+def test_looking_for_a_tool_call_does_not_grow_with_the_square_of_the_reply(
+    odd_vocabulary: NativeLlama,
+) -> None:
+    native = odd_vocabulary
+    (token,) = {native.tokenize("a")[-1]}
+
+    def seconds(before: int) -> float:
+        guard = ToolCallGuard(native.vocab, (END,))
+        for _ in range(before):
+            guard.accept(token, b"a")
+        began = time.perf_counter()
+        for _ in range(50):
+            guard.accept(token, b"a")
+        took = time.perf_counter() - began
+        guard.close()
+        return took
+
+    short = min(seconds(200) for _ in range(3))
+    assert min(seconds(2000) for _ in range(3)) < 30 * short
 
 
 def test_grammar_begins_and_ends_with_the_tags() -> None:
