@@ -10,15 +10,22 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("stt", "llm", "tts", "all"):
         command = commands.add_parser(name, help=f"train and export: {name}")
+        command.set_defaults(init=None, decoder_only=0.0, processes=1, draw=0, confusions=None)
+        command.set_defaults(tiny=False)
         command.add_argument("--minutes", type=float, required=True, help="of training, each")
-        command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+        command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="not of tts")
         command.add_argument("--out", type=Path, default=Path(".training"))
-        command.add_argument("--init", type=Path, help="model or checkpoint to go on from")
-        command.add_argument("--decoder-only", type=float, default=0.0, help="share, for stt")
-        command.add_argument("--processes", type=int, default=1, help="cores to use, for stt")
-        command.add_argument("--draw", type=int, default=0, help="another number, other sentences")
-        command.add_argument("--confusions", type=Path, help="misread words, for llm")
-        command.add_argument("--tiny", action="store_true", help="a little data, to try the chain")
+        if name != "tts":
+            command.add_argument("--draw", type=int, help="another number, other sentences")
+        if name in ("stt", "llm"):
+            command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
+        if name in ("stt", "all"):
+            command.add_argument("--decoder-only", type=float, help="share of the time, for stt")
+            command.add_argument("--processes", type=int, help="cores to use, for stt")
+        if name in ("llm", "all"):
+            command.add_argument("--confusions", type=_existing, help="misread words, for llm")
+        if name in ("stt", "tts"):
+            command.add_argument("--tiny", action="store_true", help="a little data, as a trial")
     check = commands.add_parser("check", help="measure a finished model through the real library")
     check.add_argument("what", choices=("stt", "llm", "tts"))
     check.add_argument("model", type=Path, help="folder (stt, tts) or file (llm)")
@@ -34,13 +41,21 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _existing(path: str) -> Path:
+    if not Path(path).exists():
+        raise argparse.ArgumentTypeError(f"there is no {path}")
+    return Path(path)
+
+
 def _train(arguments: argparse.Namespace) -> None:
-    what, out, minutes = arguments.command, arguments.out, arguments.minutes
-    device, init, tiny = arguments.device, arguments.init, arguments.tiny
+    what, minutes, device = arguments.command, arguments.minutes, arguments.device
+    init, tiny = arguments.init, arguments.tiny
+    # No real training goes on from a trial.
+    out = arguments.out / "tiny" if tiny else arguments.out
     if what in ("tts", "all"):
         from .tts.recipe import Recipe as Tts
 
-        print(Tts(out / "tts", minutes, device, tiny=tiny).run())
+        print(Tts(out / "tts", minutes, tiny=tiny).run())
     if what in ("stt", "all"):
         from .stt.recipe import TINY
         from .stt.recipe import Recipe as Stt

@@ -24,6 +24,7 @@ from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
+from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
 from scripts.starter.stt.model import MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
@@ -35,6 +36,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     losses,
     prepare_inventory,
     require_same_processes,
+    train,
     train_together,
     widen,
 )
@@ -318,6 +320,31 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
     for other in (1, 3):
         with pytest.raises(ValueError, match="holds a training by 2 processes"):
             require_same_processes(plan.work, other)
+
+
+def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
+    tmp_path: Path,
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = Plan(tmp_path / "work", minutes=0.001)
+    last = train(plan, tmp_path)
+    stopped = torch.load(last, weights_only=True)
+    stopped["step"], stopped["used"] = 5000, 0.0
+    stopped["ema"] = {name: value * 0 for name, value in stopped["ema"].items()}
+    torch.save(stopped, last)
+    went_on = torch.load(train(plan, tmp_path), weights_only=True)
+    assert (went_on["first"], went_on["step"]) == (0, 5001)
+    share = went_on["ema"]["emb.weight"] / went_on["model"]["emb.weight"]
+    assert float(share.nanmedian()) == pytest.approx(0.006, abs=0.001), "1 - 5001 / 5031"
+
+
+def test_teachers_that_are_missing_are_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("scripts.starter.stt.synthesis._LIBRARY", "libnowhere.so.1")
+    with pytest.raises(RuntimeError, match="^flite and espeak-ng's library not found; apt-get in"):
+        make_set(tmp_path / "train1", Sizes(), 1, None)
 
 
 def test_matrices_are_multiplied_in_bfloat16_only_where_the_processor_does_it_itself(

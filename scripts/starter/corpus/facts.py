@@ -131,7 +131,8 @@ def _invented_service(lang: str, rng: random.Random, heldout: bool) -> Service:
 class Facts:
     """One business in one to three languages, with the same numbers in each.
 
-    ``heldout`` draws hours, prices, streets and names that training never draws. With ``alike``
+    ``heldout`` draws prices, streets, names and weekdays' hours that training never draws so; the
+    hours of an extra day are drawn from all. With ``alike``
     all prices have the same hundreds, so that only the service tells how one goes on.
     """
 

@@ -73,10 +73,10 @@ def confuse(text: str, kept: list[str], table: Confusions, rng: random.Random) -
     """Replace some words, outside the slot values ``kept``, by what was heard for them."""
     if not table or rng.random() > 0.35:
         return text
-    safe = {word for value in kept for word in value.lower().split()}
+    safe = {word for value in kept for word in value.lower().replace("ё", "е").split()}
     out = []
     for word in text.split(" "):
-        bare = word.lower().strip(".,?!،؟")
+        bare = word.lower().replace("ё", "е").strip(".,?!،؟")
         if bare in table and bare not in safe and rng.random() < 0.12:
             heard = rng.choice(table[bare])
             word = heard + word[-1] if heard and word[-1] in ".,?!،؟" else heard

@@ -7,7 +7,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Recipe:
-    """``confusions`` is a file of words that the recogniser misread, see confusions.py. Another
+    """``confusions`` is a file of words that the recogniser misread, see stt/confusions.py.
+    Another
     ``draw`` gives other calls.
     """
 

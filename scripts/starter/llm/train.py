@@ -132,20 +132,22 @@ def train(plan: Plan) -> Path:
     # What was trained before goes on more gently: the full rate undoes a part of it.
     rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
     step = first = int(state.get("step", 0))
-    tokens = int(state.get("tokens", 0))
-    budget = Budget(plan.minutes, state.get("used", 0.0) if last.exists() else 0.0)
+    tokens, used = int(state.get("tokens", 0)), 0.0
     average = {name: value.clone() for name, value in model.state_dict().items()}
     if last.exists():
+        first, used = int(state.get("first", 0)), float(state["used"])
         average = {name: value.to(plan.device) for name, value in state["ema"].items()}
     confusions = load_confusions(plan.confusions)
     drawn = f"{plan.seed} {plan.draw} {step}"
     data = CallBatches(tokenizer, random.Random(drawn), plan.batch, confusions)
     recall, checks = random.Random(drawn), _checks(tokenizer)
+    budget = Budget(plan.minutes, used)
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
         content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
-        content |= {"config": model.config(), "step": step, "tokens": tokens, "used": budget.used}
+        content |= {"config": model.config(), "step": step, "first": first}
+        content |= {"tokens": tokens, "used": budget.used}
         torch.save(content, plan.work / "partial.pt")
         os.replace(plan.work / "partial.pt", last)
 

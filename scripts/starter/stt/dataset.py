@@ -13,7 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .synthesis import RATE, Espeak, Phonemes, Piper, Samples, Utterance, flite
+from .synthesis import (
+    RATE,
+    Espeak,
+    Phonemes,
+    Piper,
+    Samples,
+    Utterance,
+    flite,
+    require_programs,
+)
 from .text import Sentence, Sentences, phone
 from .vocabulary import MAX_SECONDS
 
@@ -97,6 +106,7 @@ def make_set(
     ``voices`` is the folder of the Piper voices, None for no such utterances. Gives the number of
     utterances and hours of audio.
     """
+    require_programs()
     rng = random.Random(seed)
     if voices is None:
         sizes = Sizes(sizes.espeak, sizes.flite, 0)

@@ -1,6 +1,7 @@
 """Speech from text: espeak-ng (in process), flite (program) and Piper voices."""
 
 import ctypes
+import shutil
 import subprocess
 import tempfile
 import wave
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import soxr
 
 RATE = 16000
+_LIBRARY = "libespeak-ng.so.1"
 Samples = npt.NDArray[np.int16]
 # (start in seconds, espeak's phoneme name)
 Phonemes = list[tuple[float, str]]
@@ -24,6 +26,24 @@ class Utterance:
 
     samples: Samples
     phonemes: Phonemes | None
+
+
+def require_programs(*, espeak: bool = True) -> None:
+    """Make sure, before hours of work, that the teachers are there.
+
+    Raises:
+        RuntimeError: one is not; says what to install.
+    """
+    missing = [] if shutil.which("flite") else ["flite"]
+    if espeak:
+        try:
+            ctypes.CDLL(_LIBRARY)
+        except OSError:
+            missing.append("espeak-ng's library")
+    if missing:
+        raise RuntimeError(
+            f"{' and '.join(missing)} not found; apt-get install espeak-ng libespeak-ng1 flite"
+        )
 
 
 class _Event(ctypes.Structure):
@@ -51,7 +71,7 @@ class Espeak:
     """espeak-ng through its C library, which also reports when each phoneme starts."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL("libespeak-ng.so.1")
+        self._library = ctypes.CDLL(_LIBRARY)
         self._rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS))
         self._chunks: list[Samples] = []
         self._phonemes: Phonemes = []

@@ -235,19 +235,21 @@ def train(plan: Plan, data: Path) -> Path:
     # What was trained before goes on more gently: the full rate undoes a part of it.
     rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
     step = first = int(state.get("step", 0))
-    used = float(state["used"]) if last.exists() else 0.0
-    progress = mp.get_context("spawn").Value("d", 0.0)
+    used = 0.0
+    if last.exists():
+        first, used = int(state.get("first", 0)), float(state["used"])
+    progress = mp.get_context("spawn").Value("d", used / (60 * plan.minutes))
     seen: list[list[float]] = []
     peer = Peer(plan.peer / last.name) if plan.peer else None
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
         content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
-        content |= {"cfg": model.config(), "step": step, "used": budget.used}
+        content |= {"cfg": model.config(), "step": step, "first": first, "used": budget.used}
         torch.save(content, plan.work / "partial.pt")
         os.replace(plan.work / "partial.pt", last)
 
-    with _producer(plan, data, progress, step, ramp=start is None) as source:
+    with _producer(plan, data, progress, step, ramp=plan.init is None) as source:
         batch = source.get()
         budget = Budget(plan.minutes, used)
         while (spent := budget.tick()) < 1.0:

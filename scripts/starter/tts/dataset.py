@@ -149,8 +149,9 @@ def make_source(source: Source, work: Path, count: int, seed: int) -> Path:
     levels = [np.sqrt((w**2).sum() / max(1, (np.abs(w) > 0.01).sum())) for w in waves]
     gain = _LOUDNESS / float(np.median(levels))
     analysed = [analyse(wave * gain, 7 if espeak else 3) for wave in waves]
+    partial = work / f"{source.name}.partial.npz"
     np.savez(
-        path,
+        partial,
         n=np.array([len(row) for row in ids]),
         ids=np.concatenate([np.array(row) for row in ids]),
         seconds=np.concatenate(seconds).astype(np.float32),
@@ -158,6 +159,7 @@ def make_source(source: Source, work: Path, count: int, seed: int) -> Path:
         frames=np.concatenate([frames for frames, _ in analysed]).astype(np.float16),
         voiced=np.concatenate([voiced for _, voiced in analysed]).astype(np.float32),
     )
+    partial.rename(path)  # one that was cut short must not count
     total = sum(len(wave) for wave in waves) / RATE / 3600
     print(f"{source.name}: {len(waves)} of {count} sentences, {total:.2f} h", flush=True)
     return path

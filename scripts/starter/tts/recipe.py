@@ -11,6 +11,7 @@ import numpy as np
 
 from scripts.starter.corpus import DemoFacts
 from scripts.starter.corpus.template import expand, replies
+from scripts.starter.stt.synthesis import require_programs
 
 _SENTENCES = 2500
 
@@ -21,7 +22,6 @@ class Recipe:
 
     out: Path
     minutes: float
-    device: str = "cpu"
     tiny: bool = False
 
     def run(self) -> Path:
@@ -31,6 +31,7 @@ class Recipe:
         from .export import STYLES, export
         from .train import train
 
+        require_programs(espeak=False)  # espeak-ng comes with piper-tts
         work, voices = self.out / "work", self.out / "voices"
         for number, source in enumerate(SOURCES):
             count = 60 if self.tiny else int(_SENTENCES * source.share)
