@@ -17,6 +17,8 @@ class _Part:
     length: int = 0
     revision: int = 0
     text: str | None = None
+    last_text: str = ""
+    """What was known of it before it grew."""
     retried: bool = False
 
     def samples(self) -> Samples:
@@ -75,7 +77,8 @@ class CallerTurn:
         """The open part's audio under a new revision; its earlier results are void."""
         part = self._parts[-1]
         self.revision += 1
-        part.revision, part.text = self.revision, None
+        part.last_text = part.text or part.last_text
+        part.revision, part.text, part.retried = self.revision, None, False
         return part.revision, part.samples()
 
     def cut(self) -> None:
@@ -112,6 +115,11 @@ class CallerTurn:
         self.revision += 1
         part.revision, part.retried = self.revision, True
         return part.revision, part.samples()
+
+    def give_up(self, revision: int) -> None:
+        """No result will come: what was known of the part before stands."""
+        if (part := self._waiting_for(revision)) is not None:
+            part.text = part.last_text
 
     def waits_for(self, revision: int) -> bool:
         """Whether a result for this revision still counts."""

@@ -10,7 +10,9 @@ from gateway.conversation.policy import EndpointPolicy
 
 _FINAL = re.compile(r"[.!?؟…]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
+_CLOCK = re.compile(r"(?<!\d)\d{1,2}:\d{2}\W*$")
 _UNFINISHED = re.compile(r"[,،;:؛—–-]\s*$")
+_MOST_ANSWER_WORDS = 4
 _SHORTEST_NUMBER = 7
 _LONGEST_NUMBER = 11
 """Digits of a telephone number as it is spoken: a local one, and one with its area code."""
@@ -35,10 +37,11 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     words, known = words_of(text), lexicon(language)
     if not words:
         return Completeness.UNSURE
-    digits = trailing_digits(words, known)
     asks = asked.rstrip().endswith(("?", "؟", ".")) and bool(
         known.asks_dictation.intersection(words_of(asked))
     )
+    told_time = not asks and _CLOCK.search(text)
+    digits = 0 if told_time else trailing_digits(words, known)
     spelled = known.digits.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
@@ -48,10 +51,10 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
         return Completeness.UNSURE
     if _UNFINISHED.search(text):
         return Completeness.INCOMPLETE
-    asking = bool(_QUESTION.search(text))
-    if words[-1] in known.dangling and not (asking and words[-1] in known.question_ends):
-        return Completeness.INCOMPLETE
-    if _opens(words, known):
+    asked_all = bool(_QUESTION.search(text)) and words[-1] in known.question_ends
+    answered = not asks and bool(_FINAL.search(text)) and _is_answer(words, known)
+    unfinished = words[-1] in known.dangling or _opens(words, known)
+    if unfinished and not asked_all and not answered:
         return Completeness.INCOMPLETE
     if asks and len(words) < 3:
         return Completeness.DICTATING
@@ -60,7 +63,15 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
 
 def _opens(words: list[str], known: Lexicon) -> bool:
     """Whether the text ends in words that announce something still to come."""
+    if tuple(words) in known.preludes:
+        return True
     return any(tuple(words[-len(phrase) :]) == phrase for phrase in known.openings)
+
+
+def _is_answer(words: list[str], known: Lexicon) -> bool:
+    """Whether this is a yes or no and the verb of the question: "Yes, it is", "Да, хочу"."""
+    short = len(words) <= _MOST_ANSWER_WORDS
+    return short and words[0] in known.answers and words[-1] in known.answer_ends
 
 
 def _dictated(digits: int) -> Completeness:

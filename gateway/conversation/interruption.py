@@ -6,35 +6,47 @@ from difflib import SequenceMatcher, get_close_matches
 
 from gateway.conversation.lexicon import Lexicon, contains, lexicon, words_of
 
+_QUESTION_MARKS = ("?", "؟")
 _MOST_BACKCHANNEL_WORDS = 3
 _ECHO_SHARE = 0.75
-"""Part of the words that must be the assistant's own, in order."""
+"""Part of the words that must be the assistant's own, in one run."""
 
 _NEARLY = 0.8
 _MISHEARD = 0.66
 """Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
 
 
-def interrupts(text: str, language: str, speaking: str, *, grunt: bool = False) -> bool:
+def interrupts(
+    text: str,
+    language: str,
+    speaking: str,
+    played: str,
+    *,
+    short: bool = False,
+    in_doubt: bool = False,
+) -> bool:
     """Judge the transcript of speech over the assistant.
 
     Args:
-        grunt: the speech was short and its words are in doubt.
         text: what was recognised; empty for a cough, noise or music.
         language: language of the call.
         speaking: what the assistant has said of its reply by now, and is about to say.
+        played: what of it may have come back over the line.
+        short: the speech was no longer than a grunt.
+        in_doubt: the words may be misheard.
     """
     words, known = words_of(text), lexicon(language)
     if not words:
         return False
     if stops(words, known):
         return True
-    if grunt:
-        return False
-    if is_backchannel(words, known):
+    if short and in_doubt:
+        return False  # most likely a grunt
+    asking = text.rstrip().endswith(_QUESTION_MARKS)
+    if is_backchannel(words, known, misheard=in_doubt and not asking):
         # After a question, "yes" is an answer.
-        return speaking.rstrip().endswith(("?", "؟"))
-    return not is_repeated(words, words_of(speaking))
+        return speaking.rstrip().endswith(_QUESTION_MARKS)
+    return not is_repeated(words, words_of(played))
 
 
 def stops(words: list[str], known: Lexicon) -> bool:
@@ -45,27 +57,31 @@ def stops(words: list[str], known: Lexicon) -> bool:
     return bool(words) and bool(get_close_matches(words[0], single, n=1, cutoff=_NEARLY))
 
 
-def is_backchannel(words: list[str], known: Lexicon) -> bool:
+def is_backchannel(words: list[str], known: Lexicon, *, misheard: bool) -> bool:
     """Whether these few words only show attention.
 
-    A grunt is short and easily misheard, so a word that is nearly one of the list counts too.
+    ``misheard`` lets a word that is nearly one of the list count too: grunts are easily misheard.
     """
     if len(words) > _MOST_BACKCHANNEL_WORDS:
         return False
     return all(
-        word in known.backchannels
-        or get_close_matches(word, known.backchannels, n=1, cutoff=_MISHEARD)
-        for word in words
+        word in known.backchannels or (misheard and _sounds_agreeing(word, known)) for word in words
     )
+
+
+def _sounds_agreeing(word: str, known: Lexicon) -> bool:
+    if word.removeprefix(known.negation) in known.backchannels:
+        return False  # "unsure" is close to "sure", and means the opposite
+    return bool(get_close_matches(word, known.backchannels, n=1, cutoff=_MISHEARD))
 
 
 def is_repeated(words: list[str], spoken: list[str]) -> bool:
     """Whether the words are the assistant's own, come back over the line.
 
-    True when most of them appear in the reply in the same order; a single word may be chance.
+    True when most of them were spoken in one run; a single word may be chance, and a caller who
+    picks from what was offered leaves words out.
     """
     if len(words) < 2:
         return False
     matcher = SequenceMatcher(None, words, spoken, autojunk=False)
-    repeated = sum(block.size for block in matcher.get_matching_blocks())
-    return repeated / len(words) >= _ECHO_SHARE
+    return matcher.find_longest_match().size / len(words) >= _ECHO_SHARE

@@ -39,11 +39,15 @@ class Lexicon:
 
     Attributes:
         dangling: a sentence that ends in one of these is not over.
-        question_ends: of those, the ones a question may end in ("Where are you from?").
+        question_ends: what a question may end in all the same ("Where are you from?").
         openings: endings of a sentence that announces something still to come.
+        preludes: open only when nothing was said before them.
+        answers: "yes" and "no"; with one of answer_ends at its end, a short turn is an answer.
+        answer_ends: verbs of such answers, which elsewhere leave a sentence open ("Yes, it is.").
         greetings: a turn of nothing else is often followed by what it is about.
         days: a sentence that ends in one is often followed by the time.
         backchannels: said to show attention, not to take the floor.
+        negation: in front of one of them, makes it mean the opposite; "" for none.
         stops: said to stop the assistant, whatever else is said.
         digits: spoken digits.
         tens: numbers above nine, which callers use to group digits, and their parts.
@@ -53,9 +57,13 @@ class Lexicon:
     dangling: frozenset[str]
     question_ends: frozenset[str]
     openings: tuple[tuple[str, ...], ...]
+    preludes: tuple[tuple[str, ...], ...]
+    answers: frozenset[str]
+    answer_ends: frozenset[str]
     greetings: frozenset[str]
     days: frozenset[str]
     backchannels: frozenset[str]
+    negation: str
     stops: tuple[tuple[str, ...], ...]
     digits: frozenset[str]
     tens: frozenset[str]
@@ -70,7 +78,7 @@ LEXICONS = {
             " they will would could can should may might must need want book cancel move um uh er"
             " erm hmm well also maybe perhaps not very doctor mister mrs"
         ),
-        question_ends=_words("for at on in of with without about from by into like not"),
+        question_ends=_words("for at on in of with without about from by into like not much"),
         openings=_phrases(
             "my name|my number|my name is|my number is|my phone number is|number is|name is"
             "|it is|it's|i'd like"
@@ -79,6 +87,9 @@ LEXICONS = {
             "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
             "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are"
         ),
+        preludes=(),
+        answers=_words("yes yeah yep no nope"),
+        answer_ends=_words("is am are was will would could can should may might must"),
         greetings=_words("hello hi hey good morning afternoon evening day there"),
         days=_words(
             "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
@@ -87,6 +98,7 @@ LEXICONS = {
             "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
             " sure aha oh ah i see good great fine cool"
         ),
+        negation="un",
         stops=_phrases(
             "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
             "|listen|sorry but|actually"
@@ -105,13 +117,16 @@ LEXICONS = {
             " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
             " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор ну"
         ),
-        question_ends=frozenset(),
+        question_ends=_words("когда где куда как что стоит стоят"),
         openings=_phrases(
             "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
             "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
             "|я звоню по поводу|дело в том|сколько стоит|сколько стоят|какая цена|где находится"
             "|есть ли у вас|у вас есть|можно ли|могу ли я|когда можно|какие у вас|какой у вас"
         ),
+        preludes=(),
+        answers=_words("да нет"),
+        answer_ends=_words("хочу"),
         greetings=_words("здравствуйте здравствуй привет добрый день утро вечер алло доброе"),
         days=_words(
             "понедельник вторник среду среда четверг пятницу пятница субботу суббота воскресенье"
@@ -121,6 +136,7 @@ LEXICONS = {
             "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
             " а-а мм хм ладно вот"
         ),
+        negation="не",
         stops=_phrases(
             "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
             "|извините|простите|послушайте|перебью|тихо|замолчите"
@@ -142,18 +158,22 @@ LEXICONS = {
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
             " امم عشان إلغاء دكتور الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
-        question_ends=frozenset(),
+        question_ends=_words("متى أين كم"),
         openings=_phrases(
-            "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن|من فضلك"
+            "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن"
             "|أخبرهم|أبلغوا|أتصل بخصوص|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي|ما سعر|متى|أين|هل عندكم"
             "|هل لديكم|هل يوجد|هل أنتم"
         ),
+        preludes=_phrases("من فضلك"),
+        answers=_words("نعم لا"),
+        answer_ends=_words("أريد اريد أحتاج احتاج أود اود هو"),
         greetings=_words("مرحبا أهلا اهلا السلام عليكم صباح مساء الخير ألو الو وسهلا"),
         days=_words("الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد غدا اليوم بكرة"),
         backchannels=_words(
             "نعم اه آه أه ايه إيه ايوه أيوه طيب تمام حسنا أوكي اوكي ماشي مم همم امم صحيح أكيد مفهوم"
             " فهمت جيد حاضر"
         ),
+        negation="",
         stops=_phrases(
             "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from gateway.audio.echo import EchoDetector
-from gateway.audio.pcm import FRAME_MS, Samples
+from gateway.audio.echo import MAX_DELAY_S, EchoDetector
+from gateway.audio.pcm import FRAME_MS, SAMPLE_RATE, Samples, samples_of, seconds
 from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.interruption import interrupts
+from gateway.conversation.playout import PlayoutLedger
 from gateway.conversation.policy import Policy
 
 _ECHO_CHECK_FRAMES = 5
+_LONGEST_ECHO_CHECK_S = 0.5
+"""Takes 2 ms of the loop; a second would take 5."""
+
+_SHORTEST_ECHO_CHECK_S = 0.1
+"""Less sound resembles anything."""
+
+
+def is_only_echo(echo: EchoDetector, heard: Samples, ends_at: float) -> bool:
+    """Whether sound is our own voice from its beginning to its end, and no caller's before it."""
+    longest = samples_of(_LONGEST_ECHO_CHECK_S)
+    for end in range(len(heard), 0, -longest):
+        piece = heard[max(0, end - longest) : end]
+        checked = len(piece) >= samples_of(_SHORTEST_ECHO_CHECK_S)
+        if checked and not echo.is_echo(piece, ends_at - seconds(len(heard) - end)):
+            return False
+    return True
 
 
 class Overlap:
@@ -17,15 +34,24 @@ class Overlap:
     Attributes:
         turn: the turn it becomes if it interrupts.
         dismissed: judged once not to interrupt; the assistant goes on while it lasts.
-        judged_ms: speech in it when it was last sent to be recognised.
+        judged_ms: length of the stretch of speech that goes on when it was sent to be recognised;
+            0 when it was not.
+        longest_ms: the longest stretch of speech in it.
     """
 
-    def __init__(self, turn: CallerTurn, echo: EchoDetector, window_ms: int) -> None:
+    def __init__(
+        self, turn: CallerTurn, echo: EchoDetector, ledger: PlayoutLedger, policy: Policy, at: float
+    ) -> None:
         self.turn = turn
         self.dismissed = False
         self.judged_ms = 0
+        self.longest_ms = 0
         self._echo = echo
-        self._window_ms = window_ms
+        self._ledger = ledger
+        self._policy = policy
+        self._window_ms = policy.barge_in.echo_window_ms
+        # Before its onset, because an echo takes up to a second.
+        self._played_from = ledger.heard_samples(at) - round(MAX_DELAY_S * SAMPLE_RATE)
         self._unchecked_frames = _ECHO_CHECK_FRAMES
         self._is_echo = True
 
@@ -60,13 +86,13 @@ class Overlap:
         """Whether recognition was ordered and has not answered yet."""
         return self.turn.revision > 0 and self.turn.text is None
 
-    def interrupts(self, language: str, speaking: str, speech_ms: int, policy: Policy) -> bool:
-        """Whether the words that were recognised are meant to stop the assistant.
-
-        Args:
-            speaking: what the assistant is saying.
-            speech_ms: how long the caller spoke; short words in doubt are taken for a grunt.
-        """
-        in_doubt = self.turn.avg_logprob < policy.endpoint.doubt_logprob
-        grunt = in_doubt and speech_ms <= policy.barge_in.short_ms
-        return interrupts(self.turn.text or "", language, speaking, grunt=grunt)
+    def interrupts(self, language: str, now: float) -> bool:
+        """Whether the words that were recognised are meant to stop the assistant."""
+        return interrupts(
+            self.turn.text or "",
+            language,
+            self._ledger.speaking(now),
+            self._ledger.played(self._played_from, now),
+            short=self.longest_ms <= self._policy.barge_in.short_ms,
+            in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
+        )

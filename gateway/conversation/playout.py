@@ -63,6 +63,11 @@ class PlayoutLedger:
         played = self.heard_samples(now)
         return " ".join(word for word, heard_at in takewhile(lambda w: w[1] <= played, self._words))
 
+    def played(self, since: int, now: float) -> str:
+        """The words played by now, from a number of samples into the reply on."""
+        played = self.heard_samples(now)
+        return " ".join(word for word, heard_at in self._words if since <= heard_at <= played)
+
     def speaking(self, now: float) -> str:
         """What was heard by now, up to the end of the sentence that is being spoken."""
         played = self.heard_samples(now)

@@ -57,7 +57,7 @@ class Recognition:
     def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:
         """Whether a failure is for this turn and was not its first: else it is tried again.
 
-        The part of the turn that is given up counts as empty.
+        The part of the turn that is given up keeps what was known of it.
         """
         if turn is None or turn.number != event.turn or not turn.waits_for(event.revision):
             return False
@@ -65,7 +65,7 @@ class Recognition:
             self._transcribe(turn, *again)
             return False
         self._commands.append(NotifyError("asr_unavailable", event.reason))
-        turn.accept(event.revision, "")
+        turn.give_up(event.revision)
         return True
 
     def _transcribe(self, turn: CallerTurn, revision: int, samples: Samples) -> None:

@@ -83,10 +83,6 @@ class Replies:
             return self.live
         return None
 
-    def speaking(self, now: float) -> str:
-        """What the caller is being told, up to the end of the sentence that is being spoken."""
-        return self.live.ledger.speaking(now) if self.live is not None else ""
-
     def speculate(self, turn: CallerTurn, text: str) -> None:
         """Prepare the answer to a turn before it is known that the turn is over."""
         prompt = Prompt(self._history.utterances(text))
@@ -124,7 +120,6 @@ class Replies:
         assert self.live is None
         self._generations += 1
         turn, revision = answers
-        self._put_off = None
         self.live = LiveReply(self._generations, turn, caller_text, phrase, hang_up)
         self._commands.append(
             StartReply(self._generations, turn, revision, self._language.current, source, hold)
@@ -133,6 +128,7 @@ class Replies:
     def release(self, now: float) -> None:
         """Let the live reply be heard."""
         assert self.live is not None
+        self._put_off = None  # not before: noise may have been taken for a word
         self.live.released_at = now
         self._commands.append(ReleaseReply(self.live.generation))
 

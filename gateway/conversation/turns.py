@@ -17,7 +17,7 @@ from gateway.conversation.events import (
 )
 from gateway.conversation.history import History
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.overlap import Overlap
+from gateway.conversation.overlap import Overlap, is_only_echo
 from gateway.conversation.patience import Patience, Reminder
 from gateway.conversation.phase import Phase
 from gateway.conversation.policy import PhraseName, Policy
@@ -138,8 +138,9 @@ class TurnMachine:
             case Phase.ENDPOINTING | Phase.THINKING:
                 self._reopen_turn(at)
             case Phase.SPEAKING if self._overlap is None:
-                window_ms = self._policy.barge_in.echo_window_ms
-                self._overlap = Overlap(self._new_turn(), self._echo, window_ms)
+                assert self.replies.live is not None
+                ledger = self.replies.live.ledger
+                self._overlap = Overlap(self._new_turn(), self._echo, ledger, self._policy, at)
             case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
                 self._overlap.speech_began()
 
@@ -155,9 +156,9 @@ class TurnMachine:
                 self._recognise(self._overlap.turn, at)
 
     def _pause_turn(self, turn: CallerTurn, at: float) -> None:
-        # The end of our own reply, come back late; 500 ms take 2 ms of the loop, a second takes 5.
-        if not turn.committed and self._echo.is_echo(turn.recent(500), at):
-            self._drop_turn()
+        heard_ms = self._segmenter.speech_ms + self._segmenter.silence_ms
+        if not turn.revision and is_only_echo(self._echo, turn.recent(heard_ms), at):
+            self._drop_turn()  # the end of our own reply, come back late
             return
         self._recognise(turn, at)
         self.phase = Phase.ENDPOINTING
@@ -208,6 +209,7 @@ class TurnMachine:
 
     def _overlap_went_on(self, overlap: Overlap, at: float) -> None:
         speech_ms, policy = self._segmenter.speech_ms, self._policy.barge_in
+        overlap.longest_ms = max(overlap.longest_ms, speech_ms)
         if self.phase is Phase.SPEAKING:
             if not overlap.dismissed and overlap.is_voice(speech_ms, policy.pause_ms, at):
                 self.replies.pause()
@@ -232,7 +234,7 @@ class TurnMachine:
         if self.phase is Phase.INTERRUPTED:
             self.replies.resume()
             self.phase = Phase.SPEAKING
-        overlap.dismissed = True
+        overlap.dismissed = overlap.judged_ms > 0  # else speech has begun that was not judged yet
         self._overlap = overlap if self._segmenter.speaking else None
 
     def _interrupt(self, overlap: Overlap, now: float) -> None:
@@ -255,11 +257,9 @@ class TurnMachine:
         if not self._recognition.accepted(self.recognised_turn, event):
             return
         overlap = self._overlap
-        if overlap is not None:
-            speaking, speech_ms = self.replies.speaking(now), self._segmenter.speech_ms
-            if not overlap.interrupts(self._language.current, speaking, speech_ms, self._policy):
-                self._dismiss(overlap)
-                return
+        if overlap is not None and not overlap.interrupts(self._language.current, now):
+            self._dismiss(overlap)
+            return
         self._recognition.heard(event)
         if overlap is not None:
             self._interrupt(overlap, now)
@@ -277,8 +277,8 @@ class TurnMachine:
         if self._overlap is not None:
             self._dismiss(self._overlap)
         elif self.phase is Phase.ENDPOINTING:
-            self._answer_ahead(now)  # what else is known of the turn
-            if self.replies.live is None:
+            self._answer_ahead(now)  # what else is known of the turn, once all of it is
+            if self._turn is None and self.replies.live is None:
                 self._say("apology", now)
 
     @property
@@ -389,7 +389,7 @@ class TurnMachine:
 
     def _hand_over(self, hang_up: str, now: float) -> None:
         """The assistant has finished: the floor is free, or the caller's who spoke meanwhile."""
-        if hang_up:
+        if hang_up and self.phase is not Phase.INTERRUPTED:  # who has begun to speak stays
             self._hang_up(hang_up)
         elif self._overlap is not None:
             self._give_floor(self._overlap, now)

@@ -51,6 +51,32 @@ DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
         ("ar", "أريد موعدًا غدًا.", UNSURE),
         ("ar", "مرحبًا.", UNSURE),
         ("en", "", UNSURE),
+        ("en", "How much?", COMPLETE),
+        ("en", "How much", INCOMPLETE),
+        ("en", "At 10:30.", COMPLETE),
+        ("en", "10:30.", COMPLETE),
+        ("en", "Yes, it is.", COMPLETE),
+        ("en", "Yes, it is", INCOMPLETE),
+        ("en", "Yes, I need.", INCOMPLETE),
+        ("en", "Yes, I think that it is.", INCOMPLETE),
+        ("ru", "Когда?", COMPLETE),
+        ("ru", "А где?", COMPLETE),
+        ("ru", "Когда", INCOMPLETE),
+        ("ru", "Сколько стоит?", COMPLETE),
+        ("ru", "В 14:30.", COMPLETE),
+        ("ru", "Да, хочу.", COMPLETE),
+        ("ru", "Нет, не хочу.", COMPLETE),
+        ("ru", "Я хочу.", INCOMPLETE),
+        ("ar", "من فضلك", INCOMPLETE),
+        ("ar", "أريد موعدا من فضلك.", COMPLETE),
+        ("ar", "نعم من فضلك.", COMPLETE),
+        ("ar", "متى؟", COMPLETE),
+        ("ar", "أين؟", COMPLETE),
+        ("ar", "السعر كم؟", COMPLETE),
+        ("ar", "كم", INCOMPLETE),
+        ("ar", "الساعة 10:30.", COMPLETE),
+        ("ar", "نعم أريد.", COMPLETE),
+        ("ar", "لا أريد.", COMPLETE),
     ],
 )
 def test_how_complete_a_turn_sounds(language: str, text: str, expected: Completeness) -> None:
@@ -66,6 +92,8 @@ def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
 
 def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
     assert completeness("Five.", "en", "What is your phone number?") is DICTATING
+    assert completeness("It is 10:30.", "en", "What is your phone number?") is DICTATING
+    assert completeness("Yes, it is.", "en", "What is your phone number?") is INCOMPLETE
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,20 @@ def test_caller_who_speaks_over_the_goodbye_stays_in_the_call() -> None:
     assert driver.conversation.phase is Phase.ENDPOINTING
 
 
+def test_caller_who_begins_to_speak_at_the_end_of_the_goodbye_stays_in_the_call() -> None:
+    driver = Driver(policy(idle_ms=5000, idle_prompts=0))
+    driver.start()
+    driver.silence(5020)
+    driver.speak("Goodbye.", 1000)
+    driver.play(900)
+    driver.receive(SpeechSent(driver.last(StartReply).generation, 1600))
+    driver.say(600)
+    driver.silence(200)
+    driver.transcript("Wait, I am here.")
+    assert not [c for c in driver.commands if isinstance(c, HangUp)]
+    assert driver.conversation.phase is Phase.ENDPOINTING
+
+
 def test_longest_call_is_announced_and_then_ended_even_in_mid_reply() -> None:
     driver = Driver(policy(idle_ms=0, max_call_ms=10_000, warning_ms=4000))
     driver.start()

@@ -68,6 +68,15 @@ def test_a_word_counts_once_four_fifths_of_it_were_played() -> None:
     }
 
 
+def test_words_played_lately_leave_out_those_before_and_those_to_come() -> None:
+    ledger = PlayoutLedger()
+    ledger.queued(spread("one two three four", 16_000), 16_000)
+    ledger.sent(16_000, now=0.0)
+    assert ledger.played(-100, 0.8) == "one two three"
+    assert ledger.played(4000, 0.8) == "two three"
+    assert ledger.played(8000, 0.5) == ""
+
+
 def test_words_that_end_together_are_heard_together() -> None:
     ledger = PlayoutLedger()
     ledger.queued((("-", 1000), ("yes", 1000), ("-", 1000), ("no", 2000)), 2000)

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.conversation.commands import (
     CancelReply,
+    Command,
     CommitTurn,
     NotifyError,
     NotifyTranscript,
@@ -277,7 +278,7 @@ def test_own_words_that_come_back_do_not_interrupt() -> None:
     driver = speaking(Driver())
     driver.say(500)
     driver.silence(200)
-    assert driver.transcript("Three four five.") == [ResumeReply(1)]
+    assert driver.transcript("Two three four.") == [ResumeReply(1)]
 
 
 def test_interruption_in_another_language_is_answered_in_it() -> None:
@@ -388,6 +389,40 @@ def test_requested_reply_is_given_after_noise_put_it_off() -> None:
     assert driver.transcript("") == [StartReply(2, 0, 0, "en", Prompt(()), hold=False)]
 
 
+@pytest.mark.parametrize("put_off", ["the greeting", "a requested reply"])
+def test_what_noise_put_off_is_given_though_the_noise_was_first_taken_for_a_word(
+    put_off: str,
+) -> None:
+    driver = Driver(GREETING if put_off == "the greeting" else NO_GREETING)
+    driver.start()
+    if put_off == "a requested reply":
+        driver.receive(ReplyRequested())
+    source = driver.last(StartReply).source
+    driver.say(300)
+    driver.silence(200)
+    driver.transcript("Uh.")
+    driver.say(200)
+    driver.silence(200)
+    assert driver.transcript("") == [StartReply(3, 0, 0, "en", source, hold=False)]
+
+
+def test_greeting_that_was_put_off_is_not_given_once_the_caller_was_answered() -> None:
+    driver = Driver(GREETING)
+    driver.start()
+    driver.turn(QUESTION)
+    assert driver.receive(ReplyFailed(2, "boom"))[-1] == StartReply(
+        3, 0, 0, "en", Script("Sorry."), hold=False
+    )
+    driver.speak("Sorry.", 400)
+    driver.play(400)
+    driver.say(200)
+    driver.silence(200)
+    driver.transcript("")
+    assert Script("Hello.") not in [
+        c.source for c in driver.commands[2:] if isinstance(c, StartReply)
+    ]
+
+
 def test_committed_words_are_answered_though_noise_after_them_hides_them() -> None:
     driver = Driver()
     driver.start()
@@ -488,6 +523,64 @@ def test_committed_words_are_answered_though_recognition_fails_on_what_follows()
     source = driver.last(StartReply).source
     assert isinstance(source, Prompt)
     assert [said.text for said in source.utterances] == [QUESTION]
+
+
+def fail(driver: Driver) -> list[Command]:
+    """The newest Transcribe fails."""
+    order = driver.last(Transcribe)
+    return driver.receive(TranscriptFailed(order.turn, order.revision, "boom"))
+
+
+def test_recognition_of_a_turn_that_goes_on_is_tried_again_although_it_was_before() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    fail(driver)
+    driver.transcript("I would like to book")
+    driver.say(600)
+    driver.silence(200)
+    (again,) = fail(driver)
+    assert isinstance(again, Transcribe)
+    assert np.count_nonzero(again.samples) == 1400 * 16
+
+
+def test_words_known_before_recognition_failed_on_what_follows_are_answered() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript(QUESTION)
+    driver.say(100)
+    driver.silence(200)
+    fail(driver)
+    fail(driver)
+    assert driver.last(StartReply).source == prompt(QUESTION)
+
+
+def test_no_apology_while_another_part_of_a_monologue_is_still_being_recognised() -> None:
+    driver = Driver(dataclasses.replace(NO_GREETING, speech=SpeechPolicy(max_part_ms=2000)))
+    driver.start()
+    driver.say(3000)
+    driver.silence(200)
+    fail(driver)
+    assert fail(driver) == [NotifyError("asr_unavailable", "boom")]
+    assert driver.conversation.phase is Phase.ENDPOINTING
+    driver.receive(TranscriptReady(1, 1, QUESTION, "en"))
+    assert driver.last(StartReply).source == prompt(QUESTION)
+
+
+def test_apology_for_a_monologue_of_which_no_part_could_be_recognised() -> None:
+    driver = Driver(dataclasses.replace(NO_GREETING, speech=SpeechPolicy(max_part_ms=2000)))
+    driver.start()
+    driver.say(3000)
+    driver.silence(200)
+    fail(driver)
+    fail(driver)
+    driver.receive(TranscriptFailed(1, 1, "boom"))
+    assert driver.conversation.phase is Phase.ENDPOINTING
+    fail(driver)
+    assert driver.last(StartReply).source == Script("Sorry.")
 
 
 def test_interruption_is_not_lost_when_a_short_sound_comes_before_its_words() -> None:

@@ -1,0 +1,141 @@
+"""Which stretch of speech over the assistant a verdict is about, and whose voice it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateway.audio.pcm import FRAME_SAMPLES, Samples
+from gateway.conversation.commands import (
+    CancelReply,
+    PauseReply,
+    ResumeReply,
+    StartReply,
+    Transcribe,
+)
+from gateway.conversation.events import (
+    PlayoutStarted,
+    ReplyEnded,
+    SpeechQueued,
+    SpeechSent,
+    TranscriptReady,
+)
+from gateway.conversation.phase import Phase
+from gateway.events import AudioReceived
+from tests.conversation.driver import Driver, spread
+
+SLOTS = "I have Monday at nine or Tuesday at ten or Wednesday at noon. Which one would you like?"
+
+
+def speaking(text: str, ms: int, played_ms: int) -> Driver:
+    """A call in which the reply to the first turn has played for a while."""
+    driver = Driver()
+    driver.start()
+    driver.turn()
+    driver.speak(text, ms)
+    driver.play(played_ms)
+    return driver
+
+
+def test_long_interruption_in_doubt_is_no_grunt_although_a_short_sound_follows() -> None:
+    driver = speaking("one two three four five six seven eight", 8000, 1000)
+    driver.say(640)
+    driver.silence(200)
+    order = driver.last(Transcribe)
+    driver.say(100)
+    words = "I need it on Sunday instead"
+    verdict = TranscriptReady(order.turn, order.revision, words, "en", 1.0, -0.6)
+    assert CancelReply(1) in driver.receive(verdict)
+
+
+def test_speech_that_began_after_a_back_channel_was_ordered_is_judged_on_its_own() -> None:
+    driver = speaking("one two three four five six seven eight", 12_000, 1000)
+    driver.say(300)
+    driver.silence(200)
+    order = driver.last(Transcribe)
+    driver.say(100)
+    late = TranscriptReady(order.turn, order.revision, "Mm-hm.", "en")
+    assert driver.receive(late) == [ResumeReply(1)]
+    pause, again = driver.say(700)
+    assert pause == PauseReply(1)
+    assert isinstance(again, Transcribe)
+    assert CancelReply(1) in driver.transcript("Mm-hm, but I need it on Sunday")
+
+
+def test_caller_picks_an_offer_that_was_made_a_while_ago() -> None:
+    driver = speaking(SLOTS, 8000, 5000)
+    driver.say(700)
+    driver.silence(200)
+    assert CancelReply(1) in driver.transcript("Tuesday at ten.")
+
+
+def test_own_words_that_have_just_played_do_not_interrupt() -> None:
+    driver = speaking(SLOTS, 8000, 3900)
+    driver.say(700)
+    driver.silence(200)
+    assert driver.transcript("Tuesday at.") == [ResumeReply(1)]
+
+
+def noise(seed: int, ms: int) -> Samples:
+    return np.random.default_rng(seed).normal(0, 3000, ms * 16).astype(np.int16)
+
+
+def heard(driver: Driver, samples: Samples) -> None:
+    """The caller's line brings this, in real time."""
+    for frame in samples.reshape(-1, FRAME_SAMPLES):
+        driver.wait(20)
+        driver.receive(AudioReceived(frame))
+
+
+@pytest.fixture
+def after_a_reply() -> Driver:
+    """A call in which a reply of 1.5 s of noise (seed 1) has just played to its end."""
+    driver = Driver()
+    driver.start()
+    driver.turn()
+    driver.receive(SpeechQueued(1, spread("Your name?", 24_000), 24_000))
+    driver.receive(ReplyEnded(1))
+    driver.receive(PlayoutStarted(1))
+    for frame in noise(1, 1500).reshape(-1, FRAME_SAMPLES):
+        driver.receive(SpeechSent(1, FRAME_SAMPLES, frame))
+        driver.silence(20)
+    assert driver.conversation.phase is Phase.LISTENING
+    return driver
+
+
+@pytest.mark.parametrize("ms", [200, 600, 900])
+def test_late_echo_of_the_end_of_a_reply_is_no_turn(after_a_reply: Driver, ms: int) -> None:
+    driver = after_a_reply
+    ordered = len(driver.commands)
+    heard(driver, noise(1, 1500)[-ms * 16 :])
+    driver.silence(200)
+    assert driver.commands[ordered:] == []
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_click_before_a_late_echo_is_no_caller(after_a_reply: Driver) -> None:
+    driver = after_a_reply
+    heard(driver, noise(7, 40))
+    heard(driver, noise(1, 1500)[-300 * 16 :])
+    assert driver.silence(200) == []
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_caller_who_speaks_before_a_late_echo_is_recognised(after_a_reply: Driver) -> None:
+    driver = after_a_reply
+    heard(driver, noise(7, 240))
+    heard(driver, noise(1, 1500)[-400 * 16 :])
+    (order,) = driver.silence(200)
+    assert isinstance(order, Transcribe)
+
+
+def test_late_echo_does_not_throw_away_words_that_are_known(after_a_reply: Driver) -> None:
+    driver = after_a_reply
+    heard(driver, noise(7, 200))
+    driver.silence(200)
+    driver.transcript("Anna.")
+    heard(driver, noise(1, 1500)[-200 * 16 :])
+    (order,) = driver.silence(200)
+    assert isinstance(order, Transcribe)
+    driver.transcript("Anna.")
+    assert driver.last(StartReply).turn == 2
