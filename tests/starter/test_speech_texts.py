@@ -8,7 +8,7 @@ import re
 import pytest
 
 from scripts.starter.corpus import LANGS
-from scripts.starter.stt.evaluate import digits_of, edits, normalise
+from scripts.starter.stt.evaluate import Heard, digits_of, edits, normalise
 from scripts.starter.stt.text import (
     LONGEST,
     Sentences,
@@ -99,3 +99,10 @@ def test_word_errors_are_substitutions_insertions_and_deletions() -> None:
     assert edits(said, ["hello", "anna", "came", "in", "now"]) == 3
     assert edits([], ["a"]) == 1
     assert normalise("Ещё") == ["еще"]
+
+
+def test_improbable_words_in_what_sounds_like_silence_are_nothing_as_whisper_counts() -> None:
+    assert Heard("لا", "en", no_speech=0.95, logprob=-7.9).is_nothing
+    assert Heard(".", "en", no_speech=0.1, logprob=-0.1).is_nothing
+    assert not Heard("Hello.", "en", no_speech=0.95, logprob=-0.2).is_nothing
+    assert not Heard("Hello.", "en", no_speech=0.1, logprob=-7.9).is_nothing

@@ -28,6 +28,7 @@ _DIGITS = {
 } | {"oh": "0"}
 
 
+_NO_SPEECH, _LOGPROB = 0.6, -1.0  # thresholds of Whisper's rule for silence
 _BEAM_SIZE = 4  # what the gateway uses for the starter model
 
 
@@ -54,11 +55,22 @@ def digits_of(words: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Heard:
-    """What came out for one utterance. ``no_speech`` is the model's probability of silence."""
+    """What came out for one utterance. ``no_speech`` is the model's probability of silence,
+    ``logprob`` the mean log-probability of the tokens.
+    """
 
     text: str
     lang: str
     no_speech: float
+    logprob: float
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whisper's own rule, which faster-whisper and the gateway follow. With several hypotheses
+        CTranslate2 never gives the empty one; what it gives instead is very improbable.
+        """
+        silent = self.no_speech > _NO_SPEECH and self.logprob < _LOGPROB
+        return silent or not normalise(self.text)
 
 
 class ShortWindow:
@@ -94,11 +106,12 @@ class ShortWindow:
             beam_size=_BEAM_SIZE,
             max_length=120,
             return_no_speech_prob=True,
+            return_scores=True,
             suppress_blank=False,
             suppress_tokens=[],
         )[0]
         text = tokenizer.decode(result.sequences_ids[0]).strip()
-        return Heard(text, lang, result.no_speech_prob)
+        return Heard(text, lang, result.no_speech_prob, result.scores[0])
 
     def both(self, wave: Wave, lang: str) -> tuple[Heard, Heard]:
         """With the language given, and with it detected; the audio is encoded once."""
@@ -218,9 +231,7 @@ def windows(ear: ShortWindow, test: SpeechSet, every: int = 3) -> dict[str, Any]
 
 
 def silence(ear: ShortWindow, count: int = 40) -> list[dict[str, Any]]:
-    """Share of items without speech that give words (a lone full stop is none), and their mean
-    no-speech probability.
-    """
+    """Share of items without speech that give words, and their mean no-speech probability."""
     noise = Noise(np.random.default_rng(7))
     rng = np.random.default_rng(3)
     kinds: dict[str, list[Wave]] = {
@@ -233,7 +244,7 @@ def silence(ear: ShortWindow, count: int = 40) -> list[dict[str, Any]]:
     table = []
     for name, waves in kinds.items():
         heard = [ear.hear(wave, "en") for wave in waves]
-        with_text = float(np.mean([bool(normalise(item.text)) for item in heard]))
+        with_text = float(np.mean([not item.is_nothing for item in heard]))
         probability = float(np.mean([item.no_speech for item in heard]))
         table.append({"set": name, "with text": with_text, "no-speech": round(probability, 3)})
     return table
