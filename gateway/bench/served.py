@@ -166,7 +166,7 @@ async def _serve() -> None:
     configure_logging(
         settings.log_level,
         settings.log_format,
-        secrets=[settings.openai_api_key.get_secret_value()],
+        secrets=settings.secrets,
     )
     measurements = _Measurements()
     loop = asyncio.get_running_loop()

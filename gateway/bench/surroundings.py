@@ -58,6 +58,5 @@ def quiet_settings() -> Settings:
     """
     settings = load_settings()
     level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
-    secrets = [settings.openai_api_key.get_secret_value()]
-    configure_logging(level, settings.log_format, secrets=secrets)
+    configure_logging(level, settings.log_format, secrets=settings.secrets)
     return settings

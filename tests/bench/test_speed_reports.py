@@ -15,6 +15,7 @@ from gateway.bench.cli import app
 from gateway.bench.compare import Comparison, compare, print_comparison
 from gateway.bench.process import cpu_seconds, memory_bytes
 from gateway.bench.report import check_place, figures, in_surroundings, publish, ratio, spread
+from gateway.bench.surroundings import quiet_settings
 from gateway.errors import ConfigError
 from gateway.settings import load_settings
 from gateway.thread_budget import thread_budget
@@ -110,3 +111,17 @@ def test_a_process_uses_memory_and_time_and_an_ended_one_has_none() -> None:
     assert (memory_bytes(os.getpid()) or 0) > 1_000_000
     nobody = 2**22 + 1
     assert cpu_seconds(nobody) is None and memory_bytes(nobody) is None
+
+
+def test_the_log_of_a_benchmark_hides_the_password_of_the_chat_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hidden: list[str] = []
+
+    def configure(*_: object, secrets: list[str]) -> None:
+        hidden.extend(secrets)
+
+    monkeypatch.setattr("gateway.bench.surroundings.configure_logging", configure)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:passw0rd@host/v1")
+    quiet_settings()
+    assert "passw0rd" in hidden
