@@ -296,8 +296,8 @@ def require_same_processes(work: Path, processes: int) -> None:
 
 def train_together(plan: Plan, data: Path, processes: int) -> Path:
     """As ``train``, by several processes of one thread each, that follow one another in a ring; the
-    checkpoint is their mean. On two cores one training makes 1.4 times the steps that it makes on
-    one; two trainings make twice as many.
+    checkpoint is their mean. One training gains less from a second core: 1.4 times the steps (AMD
+    Zen 3, two threads).
     """
     prepare_inventory(plan, data)
     works = [plan.work / str(number) for number in range(1, processes + 1)]
