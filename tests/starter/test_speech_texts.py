@@ -17,6 +17,8 @@ from scripts.starter.stt.text import (
     is_held_out,
     phone,
     pieced,
+    unseen_wordings,
+    wide,
     word_mix,
 )
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
@@ -29,6 +31,24 @@ def test_no_sentence_of_the_training_is_kept_for_the_test(lang: str) -> None:
     assert not any(is_held_out(said.text) for said in training)
     assert all(is_held_out(said.text) for said in test)
     assert len({said.text for said in test}) == 60
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_wordings_for_the_test_are_never_trained_on_whatever_template_makes_them(lang: str) -> None:
+    wordings = unseen_wordings(lang)
+    assert len(set(wordings)) == len(wordings) >= 38
+    assert all(is_held_out(text) and clean(lang, text) == text for text in wordings)
+    drawn = Sentences(random.Random(1), [(lambda *_: wordings[0], 0.5), (wide, 0.5)])
+    assert wordings[0] not in {said.text for said in drawn.draw(lang, 50)}
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_wide_sentences_hold_thousands_of_words(lang: str) -> None:
+    rng = random.Random(8)
+    said = [wide(lang, rng) for _ in range(12000)]
+    words = {word for text in said for word in normalise(text)}
+    assert len(words) > 3000
+    assert sum(clean(lang, text) == text for text in said) > 0.99 * len(said)
 
 
 @pytest.mark.parametrize("lang", LANGS)

@@ -25,7 +25,7 @@ from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
-from scripts.starter.stt.model import MicroWhisper  # noqa: E402
+from scripts.starter.stt.model import Attention, MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
@@ -201,6 +201,19 @@ def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_
     missing = deeper.state_dict().keys() - restore_ear(EAR, deeper, vocabulary).keys()
     assert {name.split(".")[0] for name in missing} == {"ctc", "phone", "enc"}
     assert all(name.startswith(f"enc.{enc}.") for name in missing if name.startswith("enc"))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_whose_weights_are_kept_gives_the_same_as_the_fused_one(causal: bool) -> None:
+    torch.manual_seed(2)
+    attention, sound = Attention(32, 2), torch.randn(2, 7, 32)
+    fused = attention(sound, causal=causal)
+    assert attention.weights is None
+    attention.keep = True
+    torch.testing.assert_close(attention(sound, causal=causal), fused)
+    assert attention.weights is not None
+    assert attention.weights.shape == (2, 2, 7, 7)
+    torch.testing.assert_close(attention.weights.sum(-1), torch.ones(2, 2, 7))
 
 
 def test_without_its_encoder_a_recogniser_trains_nothing_but_decoder_and_heads() -> None:

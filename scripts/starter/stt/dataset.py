@@ -23,7 +23,7 @@ from .synthesis import (
     flite,
     require_programs,
 )
-from .text import Sentence, Sentences, phone
+from .text import Sentence, Sentences, Source
 from .vocabulary import MAX_SECONDS
 
 _ACCENTS = ["en-us"] * 4 + ["gmw/en"] * 3
@@ -75,8 +75,8 @@ class _Job:
     manner: tuple[float, ...]
 
 
-def _jobs(sizes: Sizes, rng: random.Random, test: bool, phones: bool) -> Iterator[_Job]:
-    sentences = Sentences(rng, [(phone, 1.0)] if phones else None)
+def _jobs(sizes: Sizes, rng: random.Random, test: bool, only: Source | None) -> Iterator[_Job]:
+    sentences = Sentences(rng, [(only, 1.0)] if only else None)
     for lang in ("en", "ru", "ar"):
         for said in sentences.draw(lang, sizes.espeak, test):
             base = rng.choice(_TEST_ACCENTS if test else _ACCENTS) if lang == "en" else lang
@@ -98,10 +98,10 @@ def make_set(
     voices: Path | None,
     *,
     test: bool = False,
-    phones: bool = False,
+    only: Source | None = None,
 ) -> tuple[int, float]:
-    """Synthesise one set; ``test`` takes only held-out sentences and test voices, ``phones`` only
-    telephone numbers.
+    """Synthesise one set; ``test`` takes only held-out sentences and test voices, ``only`` replaces
+    the mixture of texts.
 
     ``voices`` is the folder of the Piper voices, None for no such utterances. Gives the number of
     utterances and hours of audio.
@@ -121,9 +121,7 @@ def make_set(
         return flite(job.said.text, job.voice)
 
     # Sorted, because changing espeak's voice is slow.
-    jobs = sorted(
-        _jobs(sizes, rng, test, phones), key=lambda job: (job.engine, job.lang, job.voice)
-    )
+    jobs = sorted(_jobs(sizes, rng, test, only), key=lambda job: (job.engine, job.lang, job.voice))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
     offset = count = 0

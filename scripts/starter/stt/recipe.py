@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .dataset import Sizes, SpeechSet, make_set
+from .text import phone, unseen
 
 VOICES = Path(__file__).parents[3] / "models" / "starter" / "tts"
 TINY = Sizes(espeak=60, flite=20, piper=10)
 _TEST = Sizes(espeak=150, flite=120, piper=60)
 _PHONES = Sizes(espeak=30, flite=0, piper=15)
+_UNSEEN = Sizes(espeak=38, flite=38, piper=38)
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,16 @@ def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 10
     """Print the scores of an exported model; test speech is made in ``data`` when missing."""
     from .evaluate import ShortWindow, silence, windows, word_errors
 
-    for name, sizes, seed in (("test", _TEST, 99), ("phones", _PHONES, 98)):
+    sets = {"test": (_TEST, 99, None), "phones": (_PHONES, 98, phone)}
+    for name, (sizes, seed, only) in (sets | {"unseen": (_UNSEEN, 97, unseen)}).items():
         if not (data / f"{name}.jsonl").exists():
-            make_set(data / name, sizes, seed, voices, test=True, phones=name == "phones")
+            make_set(data / name, sizes, seed, voices, test=True, only=only)
     ear = ShortWindow(model)
     rows = word_errors(ear, SpeechSet(data / "test"), limit)
     for row in word_errors(ear, SpeechSet(data / "phones"), limit, phones=True):
         rows.append(row | {"set": "phone numbers, " + row["set"]})
+    for row in word_errors(ear, SpeechSet(data / "unseen"), limit):
+        rows.append(row | {"set": "unseen wordings, " + row["set"]})
     rows.append(windows(ear, SpeechSet(data / "test")))
     for row in [*rows, *silence(ear)]:
         print(json.dumps(row, ensure_ascii=False), flush=True)

@@ -19,7 +19,7 @@ from scripts.starter import corpus
 from scripts.starter.corpus.dates import any_day, any_time
 from scripts.starter.corpus.numbers import digits_spoken, phone_digits
 from scripts.starter.corpus.people import caller_name
-from scripts.starter.corpus.template import SLOT, capitalise, vocabulary
+from scripts.starter.corpus.template import SLOT, capitalise, expand, vocabulary
 
 _DATA = Path(__file__).parent / "data"
 _UNWRITABLE = re.compile(r'["#()*+/:;<=>@\[\\\]^_`{|}~«»—–…0-9]|(?<= )-|-(?= )')
@@ -44,13 +44,29 @@ class Sentence:
     free: bool
 
 
-_Source = Callable[[str, random.Random], str]
+Source = Callable[[str, random.Random], str]
+"""Of a language and a generator of chance, a sentence."""
+
+
+@cache
+def unseen_wordings(lang: str) -> tuple[str, ...]:
+    """Sentences that were written for testing only, from no template."""
+    found = tomllib.loads((_DATA / "unseen.toml").read_text(encoding="utf-8"))
+    return tuple(found[lang])
+
+
+def unseen(lang: str, rng: random.Random) -> str:
+    """One of the unseen wordings."""
+    return rng.choice(unseen_wordings(lang))
 
 
 def is_held_out(text: str) -> bool:
-    """Whether a sentence is for testing only: one in twenty of those with four words or more."""
+    """Whether a sentence is for testing only: one in twenty of those with four words or more, and
+    the unseen wordings.
+    """
     digest = int(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(), 16)
-    return len(text.split()) >= 4 and digest % 20 == 0
+    drawn = len(text.split()) >= 4 and digest % 20 == 0
+    return drawn or any(text in unseen_wordings(lang) for lang in corpus.LANGS)
 
 
 def clean(lang: str, text: str) -> str | None:
@@ -98,6 +114,17 @@ def general(lang: str, rng: random.Random) -> str:
     return text
 
 
+@cache
+def _wide(lang: str) -> list[str]:
+    files = sorted((_DATA / lang).glob("*.txt"))
+    return [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def wide(lang: str, rng: random.Random) -> str:
+    """A sentence of calls, offices or daily life, in many more words than the corpus has."""
+    return expand(rng.choice(_wide(lang)), rng, {})
+
+
 def word_mix(lang: str, rng: random.Random) -> str:
     """Words without grammar, so that the recogniser cannot guess them."""
     kind = rng.random()
@@ -114,7 +141,7 @@ def pieced(lang: str, rng: random.Random) -> str:
     """Pieces of up to three words from different sentences: the corpus's words, freely combined."""
     words: list[str] = []
     for _ in range(rng.randint(2, 4)):
-        source = rng.choice([corpus.caller_utterance, general])
+        source = rng.choice([corpus.caller_utterance, general, wide])
         said = re.sub(r"[.,?!؟،]", "", source(lang, rng)).split()
         if not re.match(r"I\b", said[0]):
             said[0] = said[0].lower()
@@ -152,20 +179,21 @@ class Sentences:
     ``sources`` replaces the usual mixture by functions of language and ``rng``, with weights.
     """
 
-    def __init__(self, rng: random.Random, sources: list[tuple[_Source, float]] | None = None):
+    def __init__(self, rng: random.Random, sources: list[tuple[Source, float]] | None = None):
         self.rng = rng
         self._callers: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         self._replies: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
-        self._sources: list[tuple[_Source, float]] = sources or [
-            (corpus.caller_utterance, 0.24),
-            (self._reply, 0.15),
-            (general, 0.13),
-            (word_mix, 0.10),
-            (pieced, 0.10),
-            (self._demo_caller, 0.08),
-            (phone, 0.10),
-            (demo_fact, 0.03),
-            (name_day_time, 0.07),
+        self._sources: list[tuple[Source, float]] = sources or [
+            (wide, 0.40),
+            (corpus.caller_utterance, 0.17),
+            (self._reply, 0.10),
+            (general, 0.04),
+            (word_mix, 0.04),
+            (pieced, 0.08),
+            (self._demo_caller, 0.05),
+            (phone, 0.06),
+            (demo_fact, 0.02),
+            (name_day_time, 0.04),
         ]
 
     def draw(
