@@ -11,7 +11,7 @@ def _arguments() -> argparse.Namespace:
     for name in ("stt", "llm", "tts", "all"):
         command = commands.add_parser(name, help=f"train and export: {name}")
         command.set_defaults(init=None, decoder_only=0.0, processes=1, draw=0, confusions=None)
-        command.set_defaults(tiny=False)
+        command.set_defaults(keep=0.0, tiny=False)
         command.add_argument("--minutes", type=float, required=True, help="of training, each")
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="not of tts")
         command.add_argument("--out", type=Path, default=Path(".training"))
@@ -24,6 +24,8 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--processes", type=int, help="cores to use, for stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
+        if name == "stt":
+            command.add_argument("--keep", type=float, help="share of the start in the result")
         if name in ("stt", "tts"):
             command.add_argument("--tiny", action="store_true", help="a little data, as a trial")
     check = commands.add_parser("check", help="measure a finished model through the real library")
@@ -68,6 +70,7 @@ def _train(arguments: argparse.Namespace) -> None:
             draw=arguments.draw,
             decoder_only=arguments.decoder_only,
             processes=arguments.processes,
+            keep=arguments.keep,
         )
         print((replace(recipe, sets=1, sizes=TINY) if tiny else recipe).run())
     if what in ("llm", "all"):

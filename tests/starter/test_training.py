@@ -33,6 +33,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     Peer,
     Plan,
     grow,
+    keep_of_start,
     losses,
     prepare_inventory,
     require_same_processes,
@@ -333,6 +334,23 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
     for other in (1, 3):
         with pytest.raises(ValueError, match="holds a training by 2 processes"):
             require_same_processes(plan.work, other)
+
+
+def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
+    tmp_path: Path,
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    first = train(Plan(tmp_path / "first", minutes=0.001), tmp_path)
+    plan = Plan(tmp_path / "work", minutes=0.001, init=first, draw=1)
+    checkpoint = train(plan, tmp_path)
+    start, end = (torch.load(path, weights_only=True) for path in (first, checkpoint))
+    kept = torch.load(keep_of_start(plan, checkpoint, 0.25), weights_only=True)["ema"]
+    for name, value in end["ema"].items():
+        share = 0.0 if name.startswith(("ctc", "phone")) else 0.25
+        torch.testing.assert_close(kept[name], value.lerp(start["model"][name], share))
+    assert not torch.equal(kept["emb.weight"], end["ema"]["emb.weight"])
+    with pytest.raises(ValueError, match="expected a training with a start"):
+        keep_of_start(Plan(tmp_path / "work", minutes=1), checkpoint, 0.25)
 
 
 def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(

@@ -18,7 +18,7 @@ _UNSEEN = Sizes(espeak=38, flite=38, piper=38)
 class Recipe:
     """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
     other sentences; ``decoder_only`` is explained in ``train.Plan``, ``processes`` in
-    ``train.train_together``.
+    ``train.train_together``, ``keep`` in ``train.keep_of_start``.
     """
 
     out: Path
@@ -31,6 +31,7 @@ class Recipe:
     draw: int = 0
     decoder_only: float = 0.0
     processes: int = 1
+    keep: float = 0.0
 
     def make_speech(self) -> None:
         """Training sets that do not exist yet."""
@@ -44,7 +45,7 @@ class Recipe:
     def run(self) -> Path:
         """Gives the folder of the model."""
         from .export import export
-        from .train import Plan, require_same_processes, train, train_together
+        from .train import Plan, keep_of_start, require_same_processes, train, train_together
 
         require_same_processes(self.out / "work", self.processes)
         self.make_speech()
@@ -54,6 +55,8 @@ class Recipe:
         data = self.out / "data"
         several = self.processes > 1
         checkpoint = train_together(plan, data, self.processes) if several else train(plan, data)
+        if self.keep:
+            checkpoint = keep_of_start(plan, checkpoint, self.keep)
         export(checkpoint, work, self.out / "model")
         return self.out / "model"
 

@@ -282,6 +282,27 @@ def train(plan: Plan, data: Path) -> Path:
     return last
 
 
+def keep_of_start(plan: Plan, checkpoint: Path, share: float) -> Path:
+    """Average the weights of ``checkpoint`` with those the training started from, which weigh
+    ``share``, and give the checkpoint of that. Fine-tuning forgets; the mean of both often knows
+    more than either (https://arxiv.org/abs/2109.01903).
+    """
+    if plan.init is None:
+        raise ValueError("expected a training with a start to keep a share of")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    torch.manual_seed(plan.seed)  # what the start lacks begins as it did in training
+    start = _load(plan.init, build_model(plan.work), plan.work)["model"]
+    # An export has no training heads; those of its model here are fresh, and of no use.
+    known = {name for name in state["ema"] if not name.startswith(("ctc.", "phone."))}
+    mean = {
+        name: value.lerp(start[name], share) if name in known else value
+        for name, value in state["ema"].items()
+    }
+    kept = plan.work / "kept.pt"
+    torch.save(state | {"model": mean, "ema": mean, "opts": []}, kept)
+    return kept
+
+
 def require_same_processes(work: Path, processes: int) -> None:
     """A training that was stopped goes on with as many processes as it began with.
 
