@@ -32,6 +32,7 @@ from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
 from scripts.starter.stt.train import (  # noqa: E402
     Peer,
     Plan,
+    build_model,
     grow,
     keep_of_start,
     losses,
@@ -340,10 +341,16 @@ def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
     tmp_path: Path,
 ) -> None:
     _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    first = train(Plan(tmp_path / "first", minutes=0.001), tmp_path)
-    plan = Plan(tmp_path / "work", minutes=0.001, init=first, draw=1)
-    checkpoint = train(plan, tmp_path)
-    start, end = (torch.load(path, weights_only=True) for path in (first, checkpoint))
+    first = Plan(tmp_path / "first", minutes=1)
+    plan = Plan(tmp_path / "work", minutes=1, init=first.work / "last.pt")
+    for seed, trained in enumerate((first, plan)):
+        prepare_inventory(trained, tmp_path)
+        torch.manual_seed(seed)
+        model = build_model(trained.work)
+        content = {"model": model.state_dict(), "ema": model.state_dict(), "cfg": model.config()}
+        torch.save(content, trained.work / "last.pt")
+    checkpoint = plan.work / "last.pt"
+    start, end = (torch.load(p.work / "last.pt", weights_only=True) for p in (first, plan))
     kept = torch.load(keep_of_start(plan, checkpoint, 0.25), weights_only=True)["ema"]
     for name, value in end["ema"].items():
         share = 0.0 if name.startswith(("ctc", "phone")) else 0.25
