@@ -20,12 +20,12 @@ def _arguments() -> argparse.Namespace:
         if name in ("stt", "llm"):
             command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
         if name in ("stt", "all"):
-            command.add_argument("--decoder-only", type=float, help="share of the time, for stt")
+            command.add_argument("--decoder-only", type=_share, help="share of the time, for stt")
             command.add_argument("--processes", type=int, help="cores to use, for stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
         if name == "stt":
-            command.add_argument("--keep", type=float, help="share of the start in the result")
+            command.add_argument("--keep", type=_share, help="share of --init in the result")
         if name in ("stt", "tts"):
             command.add_argument("--tiny", action="store_true", help="a little data, as a trial")
     check = commands.add_parser("check", help="measure a finished model through the real library")
@@ -40,7 +40,16 @@ def _arguments() -> argparse.Namespace:
     confusions.add_argument("model", type=Path)
     confusions.add_argument("data", type=Path, help="a set of speech, without suffix")
     confusions.add_argument("out", type=Path)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if getattr(arguments, "keep", 0.0) and arguments.init is None:
+        parser.error("--keep is a share of what the training begins from: expected --init too")
+    return arguments
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text}")
+    return share
 
 
 def _existing(path: str) -> Path:

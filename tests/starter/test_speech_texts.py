@@ -8,6 +8,7 @@ import re
 import pytest
 
 from scripts.starter.corpus import LANGS
+from scripts.starter.stt import text as texts_of_speech
 from scripts.starter.stt.evaluate import Heard, digits_of, edits, normalise
 from scripts.starter.stt.text import (
     LONGEST,
@@ -40,6 +41,20 @@ def test_wordings_for_the_test_are_never_trained_on_whatever_template_makes_them
     assert all(is_held_out(text) and clean(lang, text) == text for text in wordings)
     drawn = Sentences(random.Random(1), [(lambda *_: wordings[0], 0.5), (wide, 0.5)])
     assert wordings[0] not in {said.text for said in drawn.draw(lang, 50)}
+
+
+def test_a_third_of_the_training_is_wide_sentences_and_nothing_of_the_usual_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marks = ["Marked (a|b|c|d|e|f|g|h) (i|j|k|l|m|n|o)."]
+    monkeypatch.setattr(texts_of_speech, "_wide", lambda _: marks)
+
+    def marked(wider: bool) -> int:
+        drawn = Sentences(random.Random(3), wider=wider).draw("en", 600)
+        return sum(said.text.startswith("Marked") for said in drawn)
+
+    assert 150 < marked(wider=True) < 250
+    assert marked(wider=False) == 0
 
 
 @pytest.mark.parametrize("lang", LANGS)

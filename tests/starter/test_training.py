@@ -27,6 +27,7 @@ from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
 from scripts.starter.stt.model import Attention, MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
+from scripts.starter.stt.recipe import Recipe  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
 from scripts.starter.stt.train import (  # noqa: E402
@@ -351,13 +352,15 @@ def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
         torch.save(content, trained.work / "last.pt")
     checkpoint = plan.work / "last.pt"
     start, end = (torch.load(p.work / "last.pt", weights_only=True) for p in (first, plan))
-    kept = torch.load(keep_of_start(plan, checkpoint, 0.25), weights_only=True)["ema"]
+    kept = torch.load(
+        keep_of_start(plan, first.work / "last.pt", checkpoint, 0.25), weights_only=True
+    )["ema"]
     for name, value in end["ema"].items():
         share = 0.0 if name.startswith(("ctc", "phone")) else 0.25
         torch.testing.assert_close(kept[name], value.lerp(start["model"][name], share))
     assert not torch.equal(kept["emb.weight"], end["ema"]["emb.weight"])
-    with pytest.raises(ValueError, match="expected a training with a start"):
-        keep_of_start(Plan(tmp_path / "work", minutes=1), checkpoint, 0.25)
+    with pytest.raises(ValueError, match="expected init too"):
+        Recipe(tmp_path, minutes=1, keep=0.25).run()
 
 
 def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(

@@ -76,7 +76,7 @@ class _Job:
 
 
 def _jobs(sizes: Sizes, rng: random.Random, test: bool, only: Source | None) -> Iterator[_Job]:
-    sentences = Sentences(rng, [(only, 1.0)] if only else None)
+    sentences = Sentences(rng, [(only, 1.0)] if only else None, wider=not test)
     for lang in ("en", "ru", "ar"):
         for said in sentences.draw(lang, sizes.espeak, test):
             base = rng.choice(_TEST_ACCENTS if test else _ACCENTS) if lang == "en" else lang
@@ -100,8 +100,8 @@ def make_set(
     test: bool = False,
     only: Source | None = None,
 ) -> tuple[int, float]:
-    """Synthesise one set; ``test`` takes only held-out sentences and test voices, ``only`` replaces
-    the mixture of texts.
+    """Synthesise one set; ``test`` takes only held-out sentences and test voices, and none of the
+    wide ones, so that its scores stay comparable. ``only`` replaces the mixture of texts.
 
     ``voices`` is the folder of the Piper voices, None for no such utterances. Gives the number of
     utterances and hours of audio.

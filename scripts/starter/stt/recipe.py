@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .dataset import Sizes, SpeechSet, make_set
-from .text import phone, unseen
+from .text import Source, phone, unseen, wide
 
 VOICES = Path(__file__).parents[3] / "models" / "starter" / "tts"
 TINY = Sizes(espeak=60, flite=20, piper=10)
-_TEST = Sizes(espeak=150, flite=120, piper=60)
-_PHONES = Sizes(espeak=30, flite=0, piper=15)
-_UNSEEN = Sizes(espeak=38, flite=38, piper=38)
+# Sets of test speech: sizes, seed, and what is said instead of the usual mixture.
+_TESTS: dict[str, tuple[Sizes, int, Source | None]] = {
+    "test": (Sizes(espeak=150, flite=120, piper=60), 99, None),
+    "phones": (Sizes(espeak=30, flite=0, piper=15), 98, phone),
+    "unseen": (Sizes(espeak=38, flite=38, piper=38), 97, unseen),
+    "wide": (Sizes(espeak=60, flite=45, piper=30), 96, wide),
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Recipe:
         from .export import export
         from .train import Plan, keep_of_start, require_same_processes, train, train_together
 
+        if self.keep and self.init is None:
+            raise ValueError("keep is a share of a start, expected init too")
         require_same_processes(self.out / "work", self.processes)
         self.make_speech()
         work = self.out / "work"
@@ -55,8 +61,8 @@ class Recipe:
         data = self.out / "data"
         several = self.processes > 1
         checkpoint = train_together(plan, data, self.processes) if several else train(plan, data)
-        if self.keep:
-            checkpoint = keep_of_start(plan, checkpoint, self.keep)
+        if self.init is not None and self.keep:
+            checkpoint = keep_of_start(plan, self.init, checkpoint, self.keep)
         export(checkpoint, work, self.out / "model")
         return self.out / "model"
 
@@ -65,16 +71,15 @@ def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 10
     """Print the scores of an exported model; test speech is made in ``data`` when missing."""
     from .evaluate import ShortWindow, silence, windows, word_errors
 
-    sets = {"test": (_TEST, 99, None), "phones": (_PHONES, 98, phone)}
-    for name, (sizes, seed, only) in (sets | {"unseen": (_UNSEEN, 97, unseen)}).items():
+    for name, (sizes, seed, only) in _TESTS.items():
         if not (data / f"{name}.jsonl").exists():
             make_set(data / name, sizes, seed, voices, test=True, only=only)
     ear = ShortWindow(model)
     rows = word_errors(ear, SpeechSet(data / "test"), limit)
-    for row in word_errors(ear, SpeechSet(data / "phones"), limit, phones=True):
-        rows.append(row | {"set": "phone numbers, " + row["set"]})
-    for row in word_errors(ear, SpeechSet(data / "unseen"), limit):
-        rows.append(row | {"set": "unseen wordings, " + row["set"]})
+    others = {"phones": "phone numbers", "unseen": "unseen wordings", "wide": "wide sentences"}
+    for name, title in others.items():
+        for row in word_errors(ear, SpeechSet(data / name), limit, phones=name == "phones"):
+            rows.append(row | {"set": f"{title}, {row['set']}"})
     rows.append(windows(ear, SpeechSet(data / "test")))
     for row in [*rows, *silence(ear)]:
         print(json.dumps(row, ensure_ascii=False), flush=True)

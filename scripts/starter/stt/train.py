@@ -282,20 +282,17 @@ def train(plan: Plan, data: Path) -> Path:
     return last
 
 
-def keep_of_start(plan: Plan, checkpoint: Path, share: float) -> Path:
-    """Average the weights of ``checkpoint`` with those the training started from, which weigh
-    ``share``, and give the checkpoint of that. Fine-tuning forgets; the mean of both often knows
-    more than either (https://arxiv.org/abs/2109.01903).
+def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Path:
+    """Average the weights of ``checkpoint`` with those of ``start``, which weigh ``share``, and
+    give the checkpoint of that. Fine-tuning forgets; the mean keeps more of both
+    (https://arxiv.org/abs/2109.01903).
     """
-    if plan.init is None:
-        raise ValueError("expected a training with a start to keep a share of")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     torch.manual_seed(plan.seed)  # what the start lacks begins as it did in training
-    start = _load(plan.init, build_model(plan.work), plan.work)["model"]
-    # An export has no training heads; those of its model here are fresh, and of no use.
-    known = {name for name in state["ema"] if not name.startswith(("ctc.", "phone."))}
+    former = _load(start, build_model(plan.work), plan.work)["model"]
+    # The training heads stay: an exported start has none.
     mean = {
-        name: value.lerp(start[name], share) if name in known else value
+        name: value if name.startswith(("ctc.", "phone.")) else value.lerp(former[name], share)
         for name, value in state["ema"].items()
     }
     kept = plan.work / "kept.pt"
