@@ -203,7 +203,7 @@ class _Installation:
         manifest = self._read_manifest(tar)
         # What an installation that was killed left takes the room that this one needs.
         for name in manifest.models:
-            self._store.discard(f"bundle-{name}")
+            self._store.discard(self._store.unpacking(name))
         require_space(self._store.root, sum(model.size for model in manifest.models.values()))
 
         def record() -> None:
@@ -215,14 +215,14 @@ class _Installation:
             self._unpack(tar, manifest)
             self._store.place(
                 [
-                    (self._folder(name), self._store.folder(model.kind, name))
+                    (self._unpacked(name), self._store.folder(model.kind, name))
                     for name, model in manifest.models.items()
                 ],
                 record,
             )
         finally:
             for name in manifest.models:
-                self._store.discard(f"bundle-{name}")
+                self._store.discard(self._store.unpacking(name))
         return manifest
 
     def _as_placed(self, name: str, model: LockedModel) -> LockedModel:
@@ -235,9 +235,8 @@ class _Installation:
         }
         return msgspec.structs.replace(model, files=files)
 
-    def _folder(self, name: str) -> Path:
-        # Not where a download of the same model keeps its parts.
-        return self._store.incoming(f"bundle-{name}") / "files"
+    def _unpacked(self, name: str) -> Path:
+        return self._store.unpacking(name) / "files"
 
     def _read_manifest(self, tar: tarfile.TarFile) -> Manifest:
         member = tar.next()
@@ -256,7 +255,7 @@ class _Installation:
     def _unpack(self, tar: tarfile.TarFile, manifest: Manifest) -> None:
         wanted = manifest.members
         for name in manifest.models:
-            self._folder(name).mkdir(parents=True)
+            self._unpacked(name).mkdir(parents=True)
         while (member := tar.next()) is not None:
             problem = _problem(member, wanted)
             if problem:
@@ -265,7 +264,7 @@ class _Installation:
                 )
             name, file_name, locked = wanted.pop(member.name)
             self._report(f"installing {name}/{file_name} ({megabytes(locked.size)})")
-            if _copy(_content(tar, member), self._folder(name) / file_name) != locked.sha256:
+            if _copy(_content(tar, member), self._unpacked(name) / file_name) != locked.sha256:
                 raise ModelError(
                     f"{self._bundle}: {member.name} has a wrong checksum; copy the bundle again, "
                     "nothing was installed"

@@ -51,7 +51,7 @@ def list_models() -> None:
     """Show which models there are, which are downloaded, and which the settings use."""
     from rich.table import Table
 
-    from gateway.models.catalogue import KIND_TITLES, load_catalogue
+    from gateway.models.catalogue import load_catalogue
     from gateway.models.disk import megabytes
     from gateway.models.store import model_problems
 
@@ -74,7 +74,7 @@ def list_models() -> None:
             states.append("unfinished")
         if (model.kind, name) in used:
             states.append("in use")
-        row = [name, KIND_TITLES[model.kind], size, " ".join(model.languages), model.licence]
+        row = [name, model.kind.upper(), size, " ".join(model.languages), model.licence]
         table.add_row(*map(escape, [*row, ", ".join(states)]))
     console = Console()
     console.print(table)
@@ -173,7 +173,7 @@ def verify(names: Names = None) -> None:
 def remove(
     names: Annotated[list[str], typer.Argument(help="Models to delete.", show_default=False)],
 ) -> None:
-    """Delete downloaded models, or what an unfinished download left.
+    """Delete downloaded models, or what an unfinished download or installation left.
 
     Example: `voice-gateway models remove whisper-large-v3`
     """

@@ -77,7 +77,7 @@ class _Transfer:
         model, name = self._model, self._model.name
         if len(self._whole) == len(model.files) and self._locked is not None:
             report(f"{name} is already there and whole")
-            self._store.discard(name)
+            self._store.discard(self._store.incoming(name))
         else:
             report(f"{name}: {megabytes(self.missing)} from {model.entry.repo}")
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class _Transfer:
             }:
                 (self._files / stray).unlink()
             self._store.place([(self._files, self._final)])
-            self._store.discard(name)
+            self._store.discard(self._store.incoming(name))
         # Also when nothing was fetched: the time of a file may have changed since.
         lock.models[name] = LockedModel(
             kind=model.entry.kind,

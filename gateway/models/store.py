@@ -18,6 +18,9 @@ from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean
 from gateway.models.disk import disk_error
 from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, write_lock
 
+# No model's name begins with a dot.
+_UNPACKING = ".bundle-"
+
 
 class ModelStore:
     """The models under one folder, which need not exist yet."""
@@ -31,8 +34,12 @@ class ModelStore:
         return self.root / kind / name
 
     def incoming(self, name: str) -> Path:
-        """Where a model is put together."""
+        """Where a download puts a model together."""
         return self.root / ".incoming" / name
+
+    def unpacking(self, name: str) -> Path:
+        """Where a bundle's model is unpacked: a download of it keeps its parts meanwhile."""
+        return self.incoming(f"{_UNPACKING}{name}")
 
     def unfinished(self) -> set[str]:
         """Names of the models that are not complete yet.
@@ -41,7 +48,7 @@ class ModelStore:
             ModelError: the folder cannot be read.
         """
         folder = self.root / ".incoming"
-        return {path.name for path in _entries(folder)}
+        return {path.name.removeprefix(_UNPACKING) for path in _entries(folder)}
 
     def unrecorded(self) -> list[str]:
         """Names of the models that lie there and are not in the lock file: it was deleted, or they
@@ -123,11 +130,12 @@ class ModelStore:
                     old.rename(target)
             raise
 
-    def discard(self, name: str) -> None:
-        """Delete what is left of putting a model together."""
-        shutil.rmtree(self.incoming(name), ignore_errors=True)
-        if self.incoming(name).parent.is_dir() and not any(self.incoming(name).parent.iterdir()):
-            self.incoming(name).parent.rmdir()
+    def discard(self, *folders: Path) -> None:
+        """Delete what is left in ``folders`` of putting models together."""
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+                folder.parent.rmdir()
 
 
 def locked_models(store: ModelStore, names: Sequence[str]) -> dict[str, LockedModel]:

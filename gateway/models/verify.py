@@ -69,7 +69,7 @@ def _with_present_times(store: ModelStore) -> dict[str, LockedModel]:
 
 
 def remove(store: ModelStore, name: str) -> None:
-    """Delete a model, or what is left of an unfinished download of it.
+    """Delete a model, or what is left of a download or a bundle that did not finish.
 
     Raises:
         ModelError: there is no such model, or its files cannot be deleted.
@@ -78,7 +78,7 @@ def remove(store: ModelStore, name: str) -> None:
         with store.exclusive():
             lock = store.read()
             if name not in lock.models and name in store.unfinished():
-                store.discard(name)
+                store.discard(store.incoming(name), store.unpacking(name))
                 return
             locked = locked_models(store, [name])[name]
             folder, incoming = store.folder(locked.kind, name), store.incoming(name)
@@ -89,6 +89,6 @@ def remove(store: ModelStore, name: str) -> None:
                 folder.rename(incoming / "removed")
             del lock.models[name]
             store.write(lock)
-            store.discard(name)
+            store.discard(incoming, store.unpacking(name))
     except OSError as error:
         raise disk_error(error, store.root) from error

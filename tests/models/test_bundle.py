@@ -210,7 +210,7 @@ def room_unless(left_over: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_killed_installation_left_is_removed_before_room_is_checked(
     bundle: Path, other: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_over = other.incoming("bundle-speaking") / "files" / "irina.onnx"
+    left_over = other.unpacking("speaking") / "files" / "irina.onnx"
     left_over.parent.mkdir(parents=True)
     left_over.touch()
     room_unless(left_over, monkeypatch)

@@ -201,6 +201,18 @@ def test_an_unfinished_download_can_be_removed(
     assert filled.unfinished() == set()
 
 
+def test_what_a_killed_installation_of_a_bundle_left_is_unfinished_and_can_be_removed(
+    filled: ModelStore,
+) -> None:
+    for name in ("speaking", "talking"):
+        (filled.unpacking(name) / "files").mkdir(parents=True)
+    assert filled.unfinished() == {"speaking", "talking"}
+    remove(filled, "speaking")
+    assert filled.unfinished() == {"talking"} <= set(filled.read().models)
+    remove(filled, "talking")
+    assert not (filled.root / ".incoming").exists()
+
+
 @pytest.mark.parametrize("name", ["../secret", "..", ".", "/", "stt/hearing"])
 def test_nothing_outside_is_removed(filled: ModelStore, name: str) -> None:
     secret = filled.root.parent / "secret"
