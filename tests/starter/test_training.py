@@ -17,6 +17,8 @@ from scripts.starter.clock import Budget, cosine, flat_then_linear
 torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
+from torch.multiprocessing import ProcessRaisedException  # noqa: E402
+
 from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
@@ -338,6 +340,16 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
     for other in (1, 3):
         with pytest.raises(ValueError, match="holds a training by 2 processes"):
             require_same_processes(plan.work, other)
+
+
+def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: Path) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = Plan(tmp_path / "work", minutes=60)
+    broken = plan.work / "2" / "last.pt"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"cut off")
+    with pytest.raises(ProcessRaisedException, match="UnpicklingError"):
+        train_together(plan, tmp_path, processes=2)
 
 
 def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -321,14 +322,16 @@ class Maker:
 def produce(
     out: Any, stop: Event, progress: Any, data: Path, inventory: Path, seed: int, options: Options
 ) -> None:
-    """Body of the producing process: fill ``out`` until ``stop`` is set."""
+    """Body of the producing process: fill ``out`` until ``stop`` is set or the trainer gone."""
     torch.set_num_threads(1)
+    trainer = parent_process()
     for batch in Maker(data, inventory, seed, options).batches(progress):
         while not stop.is_set():
             try:
                 out.put(batch, timeout=2)
                 break
             except queue.Full:
-                continue
+                if trainer is not None and not trainer.is_alive():
+                    return
         if stop.is_set():
             return

@@ -319,19 +319,15 @@ def train_together(plan: Plan, data: Path, processes: int) -> Path:
     """
     prepare_inventory(plan, data)
     works = [plan.work / str(number) for number in range(1, processes + 1)]
-    context, running = mp.get_context("spawn"), []
+    plans = []
     for number, work in enumerate(works):
         work.mkdir(parents=True, exist_ok=True)
         for inventory in ("pieces.json", "phones.json"):
             (work / inventory).write_bytes((plan.work / inventory).read_bytes())
         # works[number - 2] is the one before, and the last one for the first.
-        own = replace(plan, work=work, draw=100 * plan.draw + number, peer=works[number - 2])
-        running.append(context.Process(target=_train_alone, args=(own, data)))
-        running[-1].start()
-    for process in running:
-        process.join()
-        if process.exitcode != 0:
-            raise RuntimeError(f"a training ended with exit code {process.exitcode}")
+        draw = 100 * plan.draw + number
+        plans.append(replace(plan, work=work, draw=draw, peer=works[number - 2]))
+    mp.spawn(_train_alone, args=(plans, data), nprocs=processes)  # ends all when one fails
     found = [torch.load(work / "last.pt", weights_only=True) for work in works]
     mean = {
         name: torch.stack([state["ema"][name] for state in found]).mean(0)
@@ -341,9 +337,9 @@ def train_together(plan: Plan, data: Path, processes: int) -> Path:
     return plan.work / "last.pt"
 
 
-def _train_alone(plan: Plan, data: Path) -> None:
+def _train_alone(number: int, plans: list[Plan], data: Path) -> None:
     torch.set_num_threads(1)
-    train(plan, data)
+    train(plans[number], data)
 
 
 def _optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
