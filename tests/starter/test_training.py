@@ -6,6 +6,9 @@ import json
 import os
 import random
 from pathlib import Path
+from queue import Queue
+from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
+from scripts.starter.stt import batches  # noqa: E402
 from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
 from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
@@ -344,12 +348,31 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
 
 def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: Path) -> None:
     _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    plan = Plan(tmp_path / "work", minutes=60)
+    plan = Plan(tmp_path / "work", minutes=2)
     broken = plan.work / "2" / "last.pt"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"cut off")
     with pytest.raises(ProcessRaisedException, match="UnpicklingError"):
         train_together(plan, tmp_path, processes=2)
+    assert not (plan.work / "1" / "last.pt").exists(), "ended before its time"
+
+
+def test_a_producer_ends_when_its_trainer_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    prepare_inventory(Plan(tmp_path / "work", minutes=1), tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(batches, "parent_process", lambda: SimpleNamespace(is_alive=lambda: False))
+    arguments = (tmp_path, tmp_path / "work", 1, Options(chunk=8))
+    producer = Thread(
+        target=batches.produce,
+        args=(Queue(maxsize=1), Event(), SimpleNamespace(value=1.0), *arguments),
+        daemon=True,
+    )
+    producer.start()
+    producer.join(60)
+    assert not producer.is_alive()
 
 
 def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(

@@ -147,7 +147,8 @@ class Maker:
     def _any_row(self) -> _Spoken:
         """Half of the time, of two utterances the one with the rarest token. A third of the tokens
         is heard less than once in a thousand utterances, and would be learned too slowly; but
-        drawn so every time, telephone numbers would hardly be heard, which have no rare ones.
+        drawn so every time, telephone numbers, which have no rare ones, would be heard a third as
+        often as the sets hold them.
         """
         lang = self._any_lang()
         own = self._own[lang] and self.rng.random() < _OWN_VOICES
