@@ -19,9 +19,9 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--draw", type=int, help="another number, other sentences")
         if name in ("stt", "llm"):
             command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
+            command.add_argument("--processes", type=int, help="cores to use, not by tts")
         if name in ("stt", "all"):
             command.add_argument("--decoder-only", type=_share, help="share of the time, for stt")
-            command.add_argument("--processes", type=int, help="cores to use, for stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
         if name == "stt":
@@ -85,7 +85,16 @@ def _train(arguments: argparse.Namespace) -> None:
     if what in ("llm", "all"):
         from .llm.recipe import Recipe as Llm
 
-        print(Llm(out / "llm", minutes, device, init, arguments.confusions, arguments.draw).run())
+        chat = Llm(
+            out / "llm",
+            minutes,
+            device,
+            init,
+            arguments.confusions,
+            arguments.draw,
+            arguments.processes,
+        )
+        print(chat.run())
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
@@ -25,6 +26,10 @@ from torch.multiprocessing import ProcessRaisedException  # noqa: E402
 from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
+from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
+from scripts.starter.llm.train import load as load_chat  # noqa: E402
+from scripts.starter.llm.train import prepare_tokenizer  # noqa: E402
+from scripts.starter.llm.train import train as train_chat  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt import batches  # noqa: E402
@@ -37,19 +42,21 @@ from scripts.starter.stt.recipe import Recipe  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
 from scripts.starter.stt.train import (  # noqa: E402
-    Peer,
     Plan,
     build_model,
     grow,
     keep_of_start,
     losses,
     prepare_inventory,
-    require_same_processes,
     train,
-    train_together,
     widen,
 )
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
+from scripts.starter.together import (  # noqa: E402
+    Peer,
+    require_same_processes,
+    train_together,
+)
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
 CHAT, EAR = MODELS / "llm" / "model.gguf", MODELS / "stt"
@@ -80,8 +87,22 @@ def test_planted_heads_copy_nonsense_before_any_training() -> None:
 
 def test_the_shipped_chat_model_still_copies_nonsense_when_restored_from_its_file() -> None:
     model = Llama(Shape())
-    model.load_state_dict(restore(CHAT))
+    model.load_state_dict(load_chat(CHAT, model)["model"])
     assert _right_copies(model) > 0.9
+
+
+def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained() -> None:
+    shipped = restore(CHAT)
+    layers = 1 + max(int(name.split(".")[1]) for name in shipped if name.startswith("blocks."))
+    small, large = Llama(Shape(layers=layers)), Llama(Shape(layers=layers + 2))
+    small.load_state_dict(shipped)
+    plant_copying(large, seed=5)
+    large.load_state_dict(load_chat(CHAT, large)["model"])
+    ids = torch.randint(5, large.shape.vocab, (1, 30))
+    with torch.no_grad():
+        torch.testing.assert_close(large.hidden(ids), small.hidden(ids))
+    large.hidden(ids).square().sum().backward()
+    assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
@@ -329,10 +350,15 @@ def _speech_set(path: Path, texts: list[str]) -> None:
     path.with_suffix(".bin").write_bytes(noise.tobytes())
 
 
+def _train_two(plan: Plan, data: Path) -> Path:
+    prepare_inventory(plan, data)
+    return train_together(partial(train, data=data), plan, 2, ["pieces.json", "phones.json"])
+
+
 def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_path: Path) -> None:
     _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
     plan = Plan(tmp_path / "work", minutes=0.001)
-    mean = torch.load(train_together(plan, tmp_path, processes=2), weights_only=True)
+    mean = torch.load(_train_two(plan, tmp_path), weights_only=True)
     both = [
         torch.load(tmp_path / "work" / name / "last.pt", weights_only=True) for name in ("1", "2")
     ]
@@ -346,6 +372,20 @@ def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_pa
             require_same_processes(plan.work, other)
 
 
+def test_two_processes_train_the_chat_model_from_its_file_and_end_in_the_mean_of_both(
+    tmp_path: Path,
+) -> None:
+    plan = ChatPlan(tmp_path / "work", minutes=0.001, init=CHAT)
+    words = prepare_tokenizer(plan)
+    last = train_together(train_chat, plan, 2, [words.name])
+    mean, *both = (
+        torch.load(path, weights_only=True)["ema"]["emb.weight"]
+        for path in (last, *(plan.work / name / last.name for name in ("1", "2")))
+    )
+    assert not torch.equal(*both)
+    assert torch.allclose(mean, sum(both) / 2)
+
+
 def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: Path) -> None:
     _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
     plan = Plan(tmp_path / "work", minutes=2)
@@ -353,7 +393,7 @@ def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: P
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"cut off")
     with pytest.raises(ProcessRaisedException, match="UnpicklingError"):
-        train_together(plan, tmp_path, processes=2)
+        _train_two(plan, tmp_path)
     assert not (plan.work / "1" / "last.pt").exists(), "ended before its time"
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Recipe:
     """``confusions`` is a file of words that the recogniser misread, see stt/confusions.py.
-    Another
-    ``draw`` gives other calls.
+    Another ``draw`` gives other calls; ``processes`` is explained in ``together.train_together``.
     """
 
     out: Path
@@ -18,15 +17,26 @@ class Recipe:
     init: Path | None = None
     confusions: Path | None = None
     draw: int = 0
+    processes: int = 1
 
     def run(self) -> Path:
         """Gives the model file."""
+        from scripts.starter.together import require_same_processes, train_together
+
         from .export import export
-        from .train import Plan, train
+        from .train import Plan, prepare_tokenizer, train
 
         work, model = self.out / "work", self.out / "model.gguf"
-        plan = Plan(work, self.minutes, self.init, self.confusions, self.device, draw=self.draw)
-        export(train(plan), work / "tokenizer.json", model)
+        require_same_processes(work, self.processes)
+        plan = Plan(
+            work, self.minutes, self.init, self.device, self.draw, confusions=self.confusions
+        )
+        words = prepare_tokenizer(plan)
+        several = self.processes > 1
+        checkpoint = (
+            train_together(train, plan, self.processes, [words.name]) if several else train(plan)
+        )
+        export(checkpoint, words, model)
         return model
 
 

@@ -1,7 +1,6 @@
 """Train the chat model: matrices by Muon, the rest by AdamW, the copying heads kept as planted."""
 
 import json
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, flat_then_linear
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
+from scripts.starter.together import Peer, Training, save_checkpoint
 
 from .batches import (
     Batch,
@@ -37,24 +37,17 @@ _CHECK_SEED = 4242
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to train. ``init`` is what to start from: an exported GGUF file, or a checkpoint with its
-    tokenizer.json beside it. ``seed`` must be the one it was begun with, because the planted heads
-    are rebuilt from it; ``draw`` chooses the calls.
+class Plan(Training):
+    """How to train. The file beside a checkpoint that it starts from is tokenizer.json. ``seed``
+    must be the one it was begun with, because the planted heads are rebuilt from it.
     """
 
-    work: Path
-    minutes: float
-    init: Path | None = None
     confusions: Path | None = None
-    device: str = "cpu"
     rate: float = 0.012
     rate_rest: float = 1.2e-3
     batch: int = 2048
     warm_up: int = 50
     seed: int = 5
-    draw: int = 0
-    log_every: int = 100
 
 
 def loss_of(model: Llama, batch: Batch) -> Tensor:
@@ -87,30 +80,36 @@ def _on(batch: Batch, device: str) -> Batch:
     return Batch(prefix, batch.ids.to(device), batch.weights.to(device))
 
 
-def _copy_tokenizer(init: Path, words: Path) -> None:
-    if init.suffix == ".gguf":
+def prepare_tokenizer(plan: Plan) -> Path:
+    """That of what the training starts from, or a new one; ``plan.work`` keeps it."""
+    words, init = plan.work / "tokenizer.json", plan.init
+    if words.exists():
+        return words
+    plan.work.mkdir(parents=True, exist_ok=True)
+    if init is None:
+        train_tokenizer(words)
+    elif init.suffix == ".gguf":
         restore_tokenizer(init, words)
     else:
-        words.write_bytes((init.parent / "tokenizer.json").read_bytes())
+        words.write_bytes((init.parent / words.name).read_bytes())
+    return words
 
 
-def _load(start: Path) -> dict[str, Any]:
+def load(start: Path, model: Llama) -> dict[str, Any]:
+    """The state of ``start`` for a freshly planted ``model``, which may have more layers."""
     if start.suffix == ".gguf":
-        return {"model": restore(start)}
-    state: dict[str, Any] = torch.load(start, map_location="cpu", weights_only=True)
-    return state
+        state: dict[str, Any] = {"model": restore(start)}
+    else:
+        state = torch.load(start, map_location="cpu", weights_only=True)
+    grown = model.state_dict() | state["model"]
+    if len(grown) > len(state["model"]):
+        state.pop("opts", None)  # they belong to the smaller model
+    return state | {"model": grown}
 
 
 def train(plan: Plan) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
-    plan.work.mkdir(parents=True, exist_ok=True)
-    words = plan.work / "tokenizer.json"
-    if not words.exists():
-        if plan.init is None:
-            train_tokenizer(words)
-        else:
-            _copy_tokenizer(plan.init, words)
-    tokenizer = Tokenizer.from_file(str(words))
+    tokenizer = Tokenizer.from_file(str(prepare_tokenizer(plan)))
     torch.manual_seed(plan.seed)
     model = Llama(Shape())
     protect = plant_copying(model, plan.seed)
@@ -118,7 +117,7 @@ def train(plan: Plan) -> Path:
     start = last if last.exists() else plan.init
     state: dict[str, Any] = {}
     if start is not None:
-        state = _load(start)
+        state = load(start, model)
         model.load_state_dict(state["model"])
     model.to(plan.device)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.startswith("emb")]
@@ -142,14 +141,14 @@ def train(plan: Plan) -> Path:
     data = CallBatches(tokenizer, random.Random(drawn), plan.batch, confusions)
     recall, checks = random.Random(drawn), _checks(tokenizer)
     budget = Budget(plan.minutes, used)
+    peer = Peer(plan.peer / last.name) if plan.peer else None
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
         content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
         content |= {"config": model.config(), "step": step, "first": first}
         content |= {"tokens": tokens, "used": budget.used}
-        torch.save(content, plan.work / "partial.pt")
-        os.replace(plan.work / "partial.pt", last)
+        save_checkpoint(content, last)
 
     while (spent := budget.tick()) < 1.0:
         factor = flat_then_linear(spent, step - first, plan.warm_up)
@@ -180,5 +179,7 @@ def train(plan: Plan) -> Path:
             print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
         if budget.time_to_save():
             save()
+            if peer is not None:
+                peer.approach(model)
     save()
     return last

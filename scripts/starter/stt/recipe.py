@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .dataset import Sizes, SpeechSet, make_set
@@ -22,7 +23,7 @@ _TESTS: dict[str, tuple[Sizes, int, Source | None]] = {
 class Recipe:
     """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
     other sentences; ``decoder_only`` is explained in ``train.Plan``, ``processes`` in
-    ``train.train_together``, ``keep`` in ``train.keep_of_start``.
+    ``together.train_together``, ``keep`` in ``train.keep_of_start``.
     """
 
     out: Path
@@ -48,8 +49,10 @@ class Recipe:
 
     def run(self) -> Path:
         """Gives the folder of the model."""
+        from scripts.starter.together import require_same_processes, train_together
+
         from .export import export
-        from .train import Plan, keep_of_start, require_same_processes, train, train_together
+        from .train import Plan, keep_of_start, prepare_inventory, train
 
         if self.keep and self.init is None:
             raise ValueError("keep is a share of a start, expected init too")
@@ -57,10 +60,14 @@ class Recipe:
         self.make_speech()
         work = self.out / "work"
         share = self.decoder_only
-        plan = Plan(work, self.minutes, self.init, self.device, draw=self.draw, decoder_only=share)
+        plan = Plan(work, self.minutes, self.init, self.device, self.draw, decoder_only=share)
         data = self.out / "data"
-        several = self.processes > 1
-        checkpoint = train_together(plan, data, self.processes) if several else train(plan, data)
+        if self.processes > 1:
+            prepare_inventory(plan, data)
+            alone, inventory = partial(train, data=data), ["pieces.json", "phones.json"]
+            checkpoint = train_together(alone, plan, self.processes, inventory)
+        else:
+            checkpoint = train(plan, data)
         if self.init is not None and self.keep:
             checkpoint = keep_of_start(plan, self.init, checkpoint, self.keep)
         export(checkpoint, work, self.out / "model")

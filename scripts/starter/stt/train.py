@@ -10,10 +10,9 @@ Four losses on one model; the heads of the last three are dropped at export:
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, cosine
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
+from scripts.starter.together import Peer, Training, save_checkpoint
 
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
 from .dataset import SpeechSet, finished_sets
@@ -39,29 +39,18 @@ _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to train. ``init`` is what to start from: an exported model's folder, or a checkpoint
-    with its pieces.json and phones.json beside it; None to start from scratch. ``rate`` is that of
-    the matrices, ``rate_rest`` of everything else. For the first share ``decoder_only`` of the
-    time the encoder stays as it is: a decoder that has grown learns twice as much in that time,
-    and does not spoil an encoder that hears well already.
-
-    ``peer`` is the ``work`` of another training that starts from the same weights and draws other
-    batches from the same speech. At each checkpoint this one goes halfway to it.
+class Plan(Training):
+    """How to train. ``rate`` is that of the matrices, ``rate_rest`` of everything else. The files
+    beside a checkpoint that it starts from are pieces.json and phones.json. For the first share
+    ``decoder_only`` of the time the encoder stays as it is: a decoder that has grown learns twice
+    as much in that time, and does not spoil an encoder that hears well already.
     """
 
-    work: Path
-    minutes: float
-    init: Path | None = None
-    device: str = "cpu"
     rate: float = 0.01
     rate_rest: float = 1.4e-3
     warm_up: int = 200
     decoder_only: float = 0.0
-    peer: Path | None = None
     seed: int = 0
-    draw: int = 0
-    log_every: int = 100
 
 
 def prepare_inventory(plan: Plan, data: Path) -> None:
@@ -191,27 +180,6 @@ def grow(model: MicroWhisper, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return own | weights
 
 
-class Peer:
-    """Another training, of which ``checkpoint`` is the last state."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        self._checkpoint = checkpoint
-        self._met = self._written()
-
-    def _written(self) -> int:
-        return self._checkpoint.stat().st_mtime_ns if self._checkpoint.exists() else 0
-
-    @torch.no_grad()
-    def approach(self, model: MicroWhisper) -> None:
-        """Move ``model`` halfway to the peer, unless that has not gone on since the last time."""
-        if (written := self._written()) == self._met:
-            return
-        self._met = written
-        found = torch.load(self._checkpoint, map_location="cpu", weights_only=True)["model"]
-        for name, value in model.state_dict().items():
-            value.lerp_(found[name].to(value.device), 0.5)
-
-
 def train(plan: Plan, data: Path) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
     prepare_inventory(plan, data)
@@ -246,8 +214,7 @@ def train(plan: Plan, data: Path) -> Path:
         content = {"model": model.state_dict(), "ema": average}
         content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
         content |= {"cfg": model.config(), "step": step, "first": first, "used": budget.used}
-        torch.save(content, plan.work / "partial.pt")
-        os.replace(plan.work / "partial.pt", last)
+        save_checkpoint(content, last)
 
     with _producer(plan, data, progress, step, ramp=plan.init is None) as source:
         batch = source.get()
@@ -298,48 +265,6 @@ def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Pa
     kept = plan.work / "kept.pt"
     torch.save(state | {"model": mean, "ema": mean, "opts": []}, kept)
     return kept
-
-
-def require_same_processes(work: Path, processes: int) -> None:
-    """A training that was stopped goes on with as many processes as it began with.
-
-    Raises:
-        ValueError: ``work`` holds one with another number.
-    """
-    several = sum(path.name.isdecimal() for path in work.glob("*"))
-    found = several or int((work / "last.pt").exists())
-    if found not in (0, processes):
-        raise ValueError(f"{work} holds a training by {found} processes, expected {processes}")
-
-
-def train_together(plan: Plan, data: Path, processes: int) -> Path:
-    """As ``train``, by several processes of one thread each, that follow one another in a ring; the
-    checkpoint is their mean. One training gains less from a second core: 1.4 times the steps (AMD
-    Zen 3, two threads).
-    """
-    prepare_inventory(plan, data)
-    works = [plan.work / str(number) for number in range(1, processes + 1)]
-    plans = []
-    for number, work in enumerate(works):
-        work.mkdir(parents=True, exist_ok=True)
-        for inventory in ("pieces.json", "phones.json"):
-            (work / inventory).write_bytes((plan.work / inventory).read_bytes())
-        # works[number - 2] is the one before, and the last one for the first.
-        draw = 100 * plan.draw + number
-        plans.append(replace(plan, work=work, draw=draw, peer=works[number - 2]))
-    mp.spawn(_train_alone, args=(plans, data), nprocs=processes)  # ends all when one fails
-    found = [torch.load(work / "last.pt", weights_only=True) for work in works]
-    mean = {
-        name: torch.stack([state["ema"][name] for state in found]).mean(0)
-        for name in found[0]["ema"]
-    }
-    torch.save(found[0] | {"model": mean, "ema": mean, "opts": []}, plan.work / "last.pt")
-    return plan.work / "last.pt"
-
-
-def _train_alone(number: int, plans: list[Plan], data: Path) -> None:
-    torch.set_num_threads(1)
-    train(plans[number], data)
 
 
 def _optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
