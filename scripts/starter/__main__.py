@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     check.add_argument("model", type=Path, help="folder (stt, tts) or file (llm)")
     check.add_argument("--data", type=Path, default=Path(".training/test"))
     check.add_argument("--show", action="store_true", help="print the replies (llm)")
+    check.add_argument("--tool-turns", type=int, default=0, help="count malformed calls (llm)")
     sheet = commands.add_parser("sheet", help="draw spectrograms of the voices")
     sheet.add_argument("voices", type=Path)
     sheet.add_argument("out", type=Path, help="image file")
@@ -105,7 +106,7 @@ def _check(arguments: argparse.Namespace) -> None:
     elif arguments.what == "llm":
         from .llm.recipe import check as check_llm
 
-        check_llm(arguments.model, show=arguments.show)
+        check_llm(arguments.model, show=arguments.show, tool_turns=arguments.tool_turns)
     else:
         from .tts.recipe import check as check_tts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from torch.multiprocessing import ProcessRaisedException  # noqa: E402
 from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
 from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
+from scripts.starter.llm.tool_calls import tool_calls  # noqa: E402
 from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
 from scripts.starter.llm.train import load as load_chat  # noqa: E402
 from scripts.starter.llm.train import prepare_tokenizer  # noqa: E402
@@ -103,6 +105,12 @@ def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained
         torch.testing.assert_close(large.hidden(ids), small.hidden(ids))
     large.hidden(ids).square().sum().backward()
     assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
+
+
+def test_tool_calls_of_the_shipped_chat_model_are_never_malformed_when_bound() -> None:
+    found = asyncio.run(tool_calls(CHAT, count=6))
+    assert found["malformed, bound"] == "0/6"
+    assert found["malformed, alone"].endswith("/6")
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)

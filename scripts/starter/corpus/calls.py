@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .callers import note_text, person_words, service_words
 from .dates import Spoken, any_day, any_time, time_in_figures
@@ -19,7 +20,7 @@ _JOIN = {"en": (", ", " and "), "ru": (", ", " и "), "ar": ("، ", " و")}
 class Message:
     """One chat message; ``copied`` lists the parts of a reply that stand in its context."""
 
-    role: str
+    role: Literal["system", "user", "assistant"]
     content: str
     copied: list[str] = field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """The whole way to a chat model: tokenizer, training, export, scores."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,10 @@ class Recipe:
         return model
 
 
-def check(model: Path, calls: int = 60, show: bool = False) -> None:
-    """Print the scores of a model file."""
+def check(model: Path, calls: int = 60, show: bool = False, tool_turns: int = 0) -> None:
+    """Print the scores of a model file; ``tool_turns`` are explained in ``tool_calls.py``."""
     from .evaluate import Chat, held_out_calls, own_words, speed_of
+    from .tool_calls import tool_calls
 
     chat = Chat(model)
     tables: dict[str, object] = {
@@ -51,5 +53,7 @@ def check(model: Path, calls: int = 60, show: bool = False) -> None:
         "calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True),
     }
     tables["speed"] = speed_of(chat)
+    if tool_turns:
+        tables["tool calls"] = asyncio.run(tool_calls(model, tool_turns))
     for name, table in tables.items():
         print(json.dumps({name: table}, ensure_ascii=False), flush=True)
