@@ -15,10 +15,10 @@ import numpy as np
 
 from .synthesis import (
     RATE,
-    Espeak,
     Phonemes,
     Piper,
     Samples,
+    Speaker,
     Utterance,
     flite,
     require_programs,
@@ -110,7 +110,7 @@ def make_set(
     rng = random.Random(seed)
     if voices is None:
         sizes = Sizes(sizes.espeak, sizes.flite, 0)
-    espeak, piper = Espeak(), Piper(voices or Path())
+    espeak, piper = Speaker(), Piper(voices or Path())
 
     def speak(job: _Job) -> Utterance:
         if job.engine == "espeak":

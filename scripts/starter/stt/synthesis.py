@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from scripts.starter.espeak import PHONEMES, Espeak
+
 RATE = 16000
 _LIBRARY = "libespeak-ng.so.1"
 Samples = npt.NDArray[np.int16]
@@ -46,64 +48,22 @@ def require_programs(*, espeak: bool = True) -> None:
         )
 
 
-class _Event(ctypes.Structure):
-    _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_id", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("milliseconds", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("string", ctypes.c_char * 8),
-    ]
-
-
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
-_PHONEME_EVENT = 7
-_RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
-_SYNCHRONOUS, _PHONEME_EVENTS, _UTF8 = 2, 1, 1
-
-
-class Espeak:
-    """espeak-ng through its C library, which also reports when each phoneme starts."""
+class Speaker:
+    """espeak-ng in any of its voices."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(_LIBRARY)
-        self._rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS))
-        self._chunks: list[Samples] = []
-        self._phonemes: Phonemes = []
-        self._callback = _CALLBACK(self._collect)  # the library keeps only the pointer
-        self._library.espeak_SetSynthCallback(self._callback)
+        self._espeak = Espeak(ctypes.CDLL(_LIBRARY), PHONEMES)
         self._voice = ""
-
-    def _collect(self, samples: Any, count: int, events: Any) -> int:
-        if samples and count > 0:
-            self._chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
-        at = 0
-        while events and events[at].type:
-            if events[at].type == _PHONEME_EVENT:
-                name = events[at].string.decode("latin1")
-                self._phonemes.append((events[at].sample / self._rate, name))
-            at += 1
-        return 0
 
     def say(self, text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> Utterance:
         """``voice`` is "language+variant", ``speed`` words a minute, pitches 0..100."""
         if voice != self._voice:
-            if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise ValueError(f"espeak-ng has no voice {voice!r}")
+            self._espeak.take_voice(voice)
             self._voice = voice
-        for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_RANGE, pitch_range)):
-            self._library.espeak_SetParameter(parameter, value, 0)
-        self._chunks, self._phonemes = [], []
-        data = text.encode() + b"\0"
-        self._library.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
-        self._library.espeak_Synchronize()
-        samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)
-        return _finish(samples, self._rate, self._phonemes)
+        self._espeak.set_prosody(speed, pitch, pitch_range)
+        samples, names = self._espeak.say(text)
+        rate = self._espeak.rate
+        return _finish(samples, rate, [(at / rate, name.decode("latin1")) for name, at in names])
 
 
 def flite(text: str, voice: str) -> Utterance:

@@ -15,7 +15,7 @@ from scripts.starter.stt.text import Sentences
 
 from .alignment import align_espeak, align_flite
 from .analysis import analyse
-from .teachers import Espeak, Units, flite
+from .teachers import Teacher, Units, flite
 from .vocoder import RATE, Floats
 
 LEAD, TAIL = 0.03, 0.12  # seconds of silence that the first and the last id stand for
@@ -88,7 +88,7 @@ def _trim_espeak(units: Units, seconds: Floats, length: float) -> tuple[float, f
 
 
 def _spoken(
-    source: Source, espeak: Espeak | None, text: str, phonemes: list[str]
+    source: Source, espeak: Teacher | None, text: str, phonemes: list[str]
 ) -> tuple[Floats, Floats] | None:
     """(speech with exactly LEAD and TAIL around it, seconds per id)."""
     if espeak is not None:
@@ -130,7 +130,7 @@ def make_source(source: Source, work: Path, count: int, seed: int) -> Path:
     phonemizer = _Phonemizer(source.lang)
     espeak = None
     if source.teacher == "espeak":
-        espeak = Espeak(work, _VOICES[source.lang])
+        espeak = Teacher(work, _VOICES[source.lang])
     waves: list[Floats] = []
     ids: list[list[int]] = []
     seconds: list[Floats] = []
