@@ -13,8 +13,9 @@ from gateway.calls.records import Stopwatch
 from gateway.conversation.chunker import Chunker
 from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
 from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
+from gateway.conversation.loops import LoopWatch
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
-from gateway.errors import EngineError
+from gateway.errors import ChatError, EngineError
 from gateway.receptionist.tool_calls import ToolCallFilter
 
 log = logging.getLogger(__name__)
@@ -87,12 +88,25 @@ class ReplyTask:
             self._feed(ReplyEnded(generation))
 
     async def _think(self) -> None:
-        chunker, tool_calls = Chunker(), ToolCallFilter()
+        chunker, tool_calls, loops = Chunker(), ToolCallFilter(), LoopWatch()
+        begun = False
+        looped = 0  # characters of a loop that the reply has run into
         async with aclosing(self._words()) as words:
             async for delta in words:
-                for piece in chunker.push(tool_calls.push(delta)):
+                spoken = tool_calls.push(delta)
+                if looped := loops.push(spoken):
+                    log.warning("the reply of the chat model repeats itself; cut off")
+                    chunker.take_back(looped - len(spoken))
+                    spoken = spoken[: max(0, len(spoken) - looped)]
+                for piece in chunker.push(spoken):
                     await self._put(piece)
-        for piece in [*chunker.push(tool_calls.flush()), *chunker.flush()]:
+                    begun = True
+                if looped:
+                    break
+        last = [*chunker.push(tool_calls.flush()), *chunker.flush()]
+        if looped and not (begun or last):
+            raise ChatError("the reply is nothing but a loop")
+        for piece in last:
             await self._put(piece)
         if tool_calls.calls:
             log.info(

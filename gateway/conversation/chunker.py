@@ -38,6 +38,10 @@ class Chunker:
             self._first = False
         return [piece for piece in pieces if piece]
 
+    def take_back(self, count: int) -> None:
+        """Forget so many characters at the end (none if negative), as far as no piece has them."""
+        self._text = self._text[: max(0, len(self._text) - max(0, count))]
+
     def flush(self) -> list[str]:
         """The rest of the reply, in pieces of bounded length."""
         pieces = self.push("")

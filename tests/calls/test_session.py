@@ -291,6 +291,25 @@ def test_engine_failure_is_apologised_for_and_the_call_goes_on(
     converse(body, texts=texts, replies=replies)
 
 
+def test_reply_that_runs_into_a_loop_ends_before_it_and_stops_the_chat_model() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(6000)
+        assert call.transport.transcripts[-1] == ("assistant", "We open at nine. Please")
+        assert call.chat.running == 0
+
+    converse(body, replies=("We open at nine. Please" + " come" * 400,))
+
+
+def test_reply_that_is_nothing_but_a_loop_is_apologised_for() -> None:
+    async def body(call: Call) -> None:
+        await call.say(800)
+        await call.silence(6000)
+        assert call.transport.transcripts[-1] == ("assistant", "Sorry.")
+
+    converse(body, replies=("come " * 400,))
+
+
 def test_voice_that_fails_twice_leaves_the_call_open() -> None:
     policy = dataclasses.replace(
         NO_GREETING,
@@ -314,11 +333,12 @@ def test_call_that_ends_in_mid_reply_leaves_nothing_running() -> None:
         await call.silence(700)
         assert call.transport.audio
 
-    converse(body, replies=("one two three. " * 50,))
+    converse(body, replies=(" ".join(f"number {n}." for n in range(75)),))
 
 
 def test_speech_that_is_heard_much_later_is_not_synthesised_before_others_need_the_voice() -> None:
-    sentences = [" ".join([f"word{n}"] * 20) + "." for n in range(8)]  # two seconds each
+    two_seconds = range(20)
+    sentences = [" ".join(f"word{n}{k}" for k in two_seconds) + "." for n in range(8)]
 
     async def body(call: Call) -> None:
         await call.say(800)
