@@ -1,6 +1,7 @@
 """Several trainings of one model beside one another, each on a core of its own."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,5 +102,7 @@ def train_together(
 
 
 def _train_alone(number: int, train: Callable[[Planned], Path], plans: list[Planned]) -> None:
+    # torch ends a process by this signal when its parent is gone, but background jobs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     train(plans[number])

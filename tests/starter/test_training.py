@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import random
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -403,6 +406,42 @@ def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: P
     with pytest.raises(ProcessRaisedException, match="UnpicklingError"):
         _train_two(plan, tmp_path)
     assert not (plan.work / "1" / "last.pt").exists(), "ended before its time"
+
+
+_BACKGROUND_TRAINING = """
+import signal, sys, time
+from pathlib import Path
+from scripts.starter.together import Training, train_together
+
+def train(plan):
+    (plan.work / "begun").touch()
+    time.sleep(60)
+    (plan.work / "ended").touch()
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a background job
+    train_together(train, Training(Path(sys.argv[1]), 1.0), 2, [])
+"""
+
+
+def test_processes_end_when_their_training_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "training.py"
+    script.write_text(_BACKGROUND_TRAINING)
+    command = [sys.executable, script, tmp_path]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE
+    ) as training:
+        works = [tmp_path / "1", tmp_path / "2"]
+        deadline = time.monotonic() + 60
+        while not all((work / "begun").exists() for work in works):
+            assert training.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        training.kill()
+        # The processes hold the pipe open as long as they live.
+        _, _ = training.communicate(timeout=30)
+    assert not any((work / "ended").exists() for work in works)
 
 
 def test_a_producer_ends_when_its_trainer_is_gone(
