@@ -427,7 +427,7 @@ if __name__ == "__main__":
 def test_processes_end_when_their_training_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "training.py"
     script.write_text(_BACKGROUND_TRAINING)
-    command = [sys.executable, script, tmp_path]
+    command = [sys.executable, str(script), str(tmp_path)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE
