@@ -24,6 +24,7 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--decoder-only", type=_share, help="share of the time, for stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
+            command.add_argument("--layers", type=int, default=4, help="of the chat model")
         if name == "stt":
             command.add_argument("--keep", type=_share, help="share of --init in the result")
         if name in ("stt", "tts"):
@@ -94,6 +95,7 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.confusions,
             arguments.draw,
             arguments.processes,
+            arguments.layers,
         )
         print(chat.run())
 

@@ -106,6 +106,8 @@ def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained
     ids = torch.randint(5, large.shape.vocab, (1, 30))
     with torch.no_grad():
         torch.testing.assert_close(large.hidden(ids), small.hidden(ids))
+    with pytest.raises(ValueError, match=f"has {layers} layers, expected at most {layers - 1}"):
+        load_chat(CHAT, Llama(Shape(layers=layers - 1)))
     large.hidden(ids).square().sum().backward()
     assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
 

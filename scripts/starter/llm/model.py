@@ -24,7 +24,7 @@ class Shape:
 
     vocab: int = SIZE
     dim: int = 256
-    layers: int = 6
+    layers: int = 4
     heads: int = 8
     head: int = 64  # width of one
     ff: int = 704

@@ -9,7 +9,8 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Recipe:
     """``confusions`` is a file of words that the recogniser misread, see stt/confusions.py.
-    Another ``draw`` gives other calls; ``processes`` is explained in ``together.train_together``.
+    Another ``draw`` gives other calls; ``processes`` is explained in ``together.train_together``,
+    ``layers`` in ``train.Plan``.
     """
 
     out: Path
@@ -19,6 +20,7 @@ class Recipe:
     confusions: Path | None = None
     draw: int = 0
     processes: int = 1
+    layers: int = 4
 
     def run(self) -> Path:
         """Gives the model file."""
@@ -30,7 +32,13 @@ class Recipe:
         work, model = self.out / "work", self.out / "model.gguf"
         require_same_processes(work, self.processes)
         plan = Plan(
-            work, self.minutes, self.init, self.device, self.draw, confusions=self.confusions
+            work,
+            self.minutes,
+            self.init,
+            self.device,
+            self.draw,
+            confusions=self.confusions,
+            layers=self.layers,
         )
         words = prepare_tokenizer(plan)
         several = self.processes > 1

@@ -39,9 +39,11 @@ _CHECK_SEED = 4242
 @dataclass(frozen=True)
 class Plan(Training):
     """How to train. The file beside a checkpoint that it starts from is tokenizer.json. ``seed``
-    must be the one it was begun with, because the planted heads are rebuilt from it.
+    must be the one it was begun with, because the planted heads are rebuilt from it. ``layers``
+    may be more than the start has.
     """
 
+    layers: int = Shape.layers
     confusions: Path | None = None
     rate: float = 0.012
     rate_rest: float = 1.2e-3
@@ -96,11 +98,18 @@ def prepare_tokenizer(plan: Plan) -> Path:
 
 
 def load(start: Path, model: Llama) -> dict[str, Any]:
-    """The state of ``start`` for a freshly planted ``model``, which may have more layers."""
+    """The state of ``start`` for a freshly planted ``model``, which may have more layers.
+
+    Raises:
+        ValueError: it has fewer.
+    """
     if start.suffix == ".gguf":
         state: dict[str, Any] = {"model": restore(start)}
     else:
         state = torch.load(start, map_location="cpu", weights_only=True)
+    found = sum(name.endswith("norm1.weight") for name in state["model"])
+    if found > model.shape.layers:
+        raise ValueError(f"{start} has {found} layers, expected at most {model.shape.layers}")
     grown = model.state_dict() | state["model"]
     if len(grown) > len(state["model"]):
         state.pop("opts", None)  # they belong to the smaller model
@@ -111,7 +120,7 @@ def train(plan: Plan) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
     tokenizer = Tokenizer.from_file(str(prepare_tokenizer(plan)))
     torch.manual_seed(plan.seed)
-    model = Llama(Shape())
+    model = Llama(Shape(layers=plan.layers))
     protect = plant_copying(model, plan.seed)
     last = plan.work / "last.pt"
     start = last if last.exists() else plan.init
