@@ -112,6 +112,16 @@ def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained
     assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
 
+def test_a_stopped_training_goes_on_with_as_many_layers_as_it_began_with(tmp_path: Path) -> None:
+    plan = ChatPlan(tmp_path, minutes=1, init=CHAT, layers=2)
+    prepare_tokenizer(plan)
+    stopped = Llama(Shape(layers=1))
+    content = {"model": stopped.state_dict(), "config": stopped.config()}
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt has 1 layers, expected 2"):
+        train_chat(plan)
+
+
 def test_tool_calls_of_the_shipped_chat_model_are_never_malformed_when_bound() -> None:
     found = asyncio.run(tool_calls(CHAT, count=6))
     assert found["malformed, bound"] == "0/6"

@@ -127,6 +127,10 @@ def train(plan: Plan) -> Path:
     state: dict[str, Any] = {}
     if start is not None:
         state = load(start, model)
+        if last.exists() and state["config"]["layers"] != plan.layers:
+            raise ValueError(
+                f"{last} has {state['config']['layers']} layers, expected {plan.layers}"
+            )
         model.load_state_dict(state["model"])
     model.to(plan.device)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.startswith("emb")]
