@@ -8,6 +8,8 @@ _SHORTEST = 24
 """Characters that have to come again at the end of a reply."""
 _REPEATS, _REPEATS_OF_A_WORD = 6, 12
 """More than there are in a telephone number of eleven digits, said one by one or in pairs."""
+_MEMORY = 2000
+"""Characters at the end of a reply that are looked at: long enough for six long sentences."""
 
 
 class LoopWatch:
@@ -18,10 +20,10 @@ class LoopWatch:
 
     def push(self, delta: str) -> int:
         """Add text; return the length of the loop it now ends in, all rounds together, or 0."""
-        self._text += delta
-        text = self._text
-        again = text.rfind(text[-_SHORTEST:], 0, len(text) - 1)
-        if len(text) <= _SHORTEST or again < 0:
+        self._text = text = (self._text + delta)[-_MEMORY:]
+        if len(text) <= _SHORTEST:
+            return 0
+        if (again := text.rfind(text[-_SHORTEST:], 0, -1)) < 0:
             return 0
         size = len(text) - _SHORTEST - again
         unit = text[-size:]
