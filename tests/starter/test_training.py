@@ -62,6 +62,7 @@ from scripts.starter.together import (  # noqa: E402
     require_same_processes,
     train_together,
 )
+from scripts.starter.tts.teachers import Teacher  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
 CHAT, EAR = MODELS / "llm" / "model.gguf", MODELS / "stt"
@@ -513,6 +514,16 @@ def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
     assert (went_on["first"], went_on["step"]) == (0, 5001)
     share = went_on["ema"]["emb.weight"] / went_on["model"]["emb.weight"]
     assert float(share.nanmedian()) == pytest.approx(0.006, abs=0.001), "1 - 5001 / 5031"
+
+
+def test_a_teacher_of_the_voices_tells_when_each_phoneme_begins_and_ends(tmp_path: Path) -> None:
+    sound, units = Teacher(tmp_path, "en").say("No, thank you.")
+    spoken = "".join(name for name, _, _ in units)
+    assert all(letter in spoken for letter in "nθk"), "phonemes in IPA"
+    assert [end for _, _, end in units[:-1]] == [start for _, start, _ in units[1:]]
+    assert units[-1][2] == pytest.approx(len(sound) / 16000, abs=0.01)
+    assert 0.5 < units[-1][2] < 2.0
+    assert 0.02 < np.abs(sound).max() < 1.0
 
 
 def test_teachers_that_are_missing_are_named_with_what_to_install(
