@@ -24,7 +24,7 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--decoder-only", type=_share, help="share of the time, for stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
-            command.add_argument("--layers", type=int, default=4, help="of the chat model")
+            command.add_argument("--layers", type=_depth, help="of the chat model")
         if name == "stt":
             command.add_argument("--keep", type=_share, help="share of --init in the result")
         if name in ("stt", "tts"):
@@ -52,6 +52,12 @@ def _share(text: str) -> float:
     if not 0 <= (share := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text}")
     return share
+
+
+def _depth(text: str) -> int:
+    if (layers := int(text)) < 2:
+        raise argparse.ArgumentTypeError(f"expected 2 or more, the copying heads need them: {text}")
+    return layers
 
 
 def _existing(path: str) -> Path:

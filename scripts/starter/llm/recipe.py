@@ -20,13 +20,14 @@ class Recipe:
     confusions: Path | None = None
     draw: int = 0
     processes: int = 1
-    layers: int = 4
+    layers: int | None = None
 
     def run(self) -> Path:
         """Gives the model file."""
         from scripts.starter.together import require_same_processes, train_together
 
         from .export import export
+        from .model import Shape
         from .train import Plan, prepare_tokenizer, train
 
         work, model = self.out / "work", self.out / "model.gguf"
@@ -38,7 +39,7 @@ class Recipe:
             self.device,
             self.draw,
             confusions=self.confusions,
-            layers=self.layers,
+            layers=self.layers or Shape.layers,
         )
         words = prepare_tokenizer(plan)
         several = self.processes > 1
