@@ -46,6 +46,7 @@ from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.recipe import Recipe  # noqa: E402
 from scripts.starter.stt.restore import read_variables, restore_pieces  # noqa: E402
 from scripts.starter.stt.restore import restore as restore_ear  # noqa: E402
+from scripts.starter.stt.synthesis import _ESPEAK_NAMES, flite  # noqa: E402
 from scripts.starter.stt.train import (  # noqa: E402
     Plan,
     build_model,
@@ -62,6 +63,7 @@ from scripts.starter.together import (  # noqa: E402
     require_same_processes,
     train_together,
 )
+from scripts.starter.tts.alignment import _FLITE  # noqa: E402
 from scripts.starter.tts.teachers import Teacher  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models" / "starter"
@@ -524,6 +526,28 @@ def test_a_teacher_of_the_voices_tells_when_each_phoneme_begins_and_ends(tmp_pat
     assert units[-1][2] == pytest.approx(len(sound) / 16000, abs=0.01)
     assert 0.5 < units[-1][2] < 2.0
     assert 0.02 < np.abs(sound).max() < 1.0
+
+
+def test_flite_tells_its_phonemes_by_the_names_of_espeak_with_the_time_each_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "flite"
+    program.write_text(
+        f"""#!{sys.executable}
+import sys, wave
+with wave.open(sys.argv[sys.argv.index("-o") + 1], "wb") as out:
+    out.setparams((1, 2, 16000, 0, "NONE", ""))
+    out.writeframes(bytes(2 * 3200) + b"\\0\\x20" * 8000 + bytes(2 * 3200))
+assert "-psdur" in sys.argv
+print("pau:0.2 hh:0.3 ay:0.7 pau:0.9 ")
+"""
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    heard = flite("Hi.", "slt")
+    assert len(heard.samples) == 480 + 8000 + 479, "30 ms of the silence at each end"
+    assert heard.phonemes == [(-0.17, "_"), (0.03, "h"), (0.13, "aI"), (0.53, "_")]
+    assert _ESPEAK_NAMES.keys() == _FLITE.keys(), "both recipes know all phones"
 
 
 def test_teachers_that_are_missing_are_named_with_what_to_install(

@@ -2,9 +2,6 @@
 
 import ctypes
 import shutil
-import subprocess
-import tempfile
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,22 @@ import numpy.typing as npt
 import soxr
 
 from scripts.starter.espeak import PHONEMES, Espeak
+from scripts.starter.flite import say as speak_flite
 
 RATE = 16000
 _LIBRARY = "libespeak-ng.so.1"
 Samples = npt.NDArray[np.int16]
 # (start in seconds, espeak's phoneme name)
 Phonemes = list[tuple[float, str]]
+# flite's phones: one name for a sound of both, or the recogniser learns two.
+_ESPEAK_NAMES = dict(
+    pair.split("=")
+    for pair in (
+        "aa=A: ae=a ah=V ao=O: aw=aU ax=@ ay=aI b=b ch=tS d=d dh=D eh=E er=3: ey=eI f=f g=g hh=h "
+        "ih=I iy=i: jh=dZ k=k l=l m=m n=n ng=N ow=oU oy=OI p=p pau=_ r=r s=s sh=S t=t th=T uh=U "
+        "uw=u: v=v w=w y=j z=z zh=Z"
+    ).split()
+)
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,9 @@ class Speaker:
 
 
 def flite(text: str, voice: str) -> Utterance:
-    """flite has no library in every distribution, but a program."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        command = ["flite", "-voice", voice, "-t", text, "-o", file.name]
-        subprocess.run(command, check=True, capture_output=True)
-        with wave.open(file.name) as sound:
-            rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
-    return _finish(samples, rate, None)
+    """flite in one of its voices; its phonemes have the names of espeak-ng's American English."""
+    samples, rate, phones = speak_flite(text, voice)
+    return _finish(samples, rate, [(start, _ESPEAK_NAMES[name]) for name, start, _ in phones])
 
 
 class Piper:

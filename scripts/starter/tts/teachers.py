@@ -6,9 +6,6 @@ very phonemes that Piper will send to the voice.
 
 import ctypes
 import shutil
-import subprocess
-import tempfile
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import piper
 from scipy.signal import resample_poly
 
 from scripts.starter.espeak import IPA, PHONEMES, Espeak
+from scripts.starter.flite import say as speak_flite
 
 from .vocoder import RATE, Floats
 
@@ -70,18 +68,7 @@ class Teacher:
 
 def flite(text: str, voice: str = "slt") -> tuple[Floats, Units]:
     """Samples at 16 kHz and flite's phones."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        command = ["flite", "-voice", voice, "-t", text, "-o", file.name, "-psdur"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        with wave.open(file.name) as sound:
-            rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+    samples, rate, units = speak_flite(text, voice)
     if rate != RATE:
         raise ValueError(f"flite gave {rate} Hz")
-    units: Units = []
-    time = 0.0
-    for pair in done.stdout.split():
-        name, end = pair.rsplit(":", 1)
-        units.append((name, time, float(end)))
-        time = float(end)
     return samples.astype(np.float64) / 32768, units
