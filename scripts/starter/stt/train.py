@@ -3,9 +3,9 @@
 Four losses on one model; the heads of the last three are dropped at export:
 
 * Whisper's own next-token loss, with the language token, ``<|nospeech|>`` and some timestamps;
-* phonemes: espeak-ng tells which phoneme sounds when, a frame classifier on the encoder output
+* phonemes: espeak-ng and flite tell which sounds when, a frame classifier on the encoder output
   (without it the model does not start to learn for a long time);
-* CTC characters on the encoder output (covers the engines that tell no phoneme times);
+* CTC characters on the encoder output (covers the Piper voices, whose phoneme times are not kept);
 * guidance: half of the cross-attention heads are drawn towards the rough time of each token.
 """
 
