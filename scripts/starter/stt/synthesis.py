@@ -22,7 +22,7 @@ Phonemes = list[tuple[float, str]]
 _ESPEAK_NAMES = dict(
     pair.split("=")
     for pair in (
-        "aa=A: ae=a ah=V ao=O: aw=aU ax=@ ay=aI b=b ch=tS d=d dh=D eh=E er=3: ey=eI f=f g=g hh=h "
+        "aa=0 ae=a ah=V ao=O: aw=aU ax=@ ay=aI b=b ch=tS d=d dh=D eh=E er=3 ey=eI f=f g=g hh=h "
         "ih=I iy=i: jh=dZ k=k l=l m=m n=n ng=N ow=oU oy=OI p=p pau=_ r=r s=s sh=S t=t th=T uh=U "
         "uw=u: v=v w=w y=j z=z zh=Z"
     ).split()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from piper.phoneme_ids import DEFAULT_PHONEME_ID_MAP
 from piper.phonemize_espeak import EspeakPhonemizer
 
+from scripts.starter.flite import PAUSE
 from scripts.starter.stt.text import Sentences
 
 from .alignment import align_espeak, align_flite
@@ -99,8 +100,8 @@ def _spoken(
         start, end = _trim_espeak(units, seconds, len(wave) / RATE)
     else:
         wave, units = flite(text)
-        start = units[0][2] if units[0][0] == "pau" else 0.0
-        end = units[-1][1] if units[-1][0] == "pau" else units[-1][2]
+        start = units[0][2] if units[0][0] == PAUSE else 0.0
+        end = units[-1][1] if units[-1][0] == PAUSE else units[-1][2]
         inner = [unit for unit in units if start <= unit[1] and unit[2] <= end]
         seconds = align_flite(phonemes, inner) if inner else None
         if seconds is None:
