@@ -2,7 +2,6 @@
 
 import json
 import queue
-import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,7 +108,7 @@ class Maker:
 
     def __init__(self, data: Path, inventory: Path, seed: int, options: Options) -> None:
         self.data, self.options = data, options
-        self.rng, self._spelling = np.random.default_rng(seed), random.Random(seed)
+        self.rng = np.random.default_rng(seed)
         self.vocabulary = Vocabulary.load(inventory / "pieces.json")
         self.phones: dict[str, int] = json.loads((inventory / "phones.json").read_text())
         self._sets: dict[Path, SpeechSet] = {}
@@ -195,7 +194,7 @@ class Maker:
     def _item(self, found: SpeechSet, row: Row, strength: float) -> Item:
         special = self.vocabulary.special
         wave, start, end = augment(found.samples(row), self.rng, self._noise, strength)
-        text = self.vocabulary.encode(row.text, self._spelling, 0.04) or []
+        text = self.vocabulary.encode(row.text) or []
         lang, transcribe = special(row.lang), special("transcribe")
         head = [special("startoftranscript"), lang, transcribe]
         if self.rng.random() < self.options.timestamps:

@@ -6,7 +6,6 @@ with shorter pieces. Every sequence is still valid for the genuine tokenizer.
 """
 
 import json
-import random
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -59,7 +58,7 @@ class Whisper:
         return parts
 
 
-def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 20) -> dict[bytes, int]:
+def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 10) -> dict[bytes, int]:
     """Tokens seen at least ``threshold`` times, plus whatever spells every character.
 
     A word that is one token is written right once it is heard right; put together from pieces it
@@ -91,13 +90,8 @@ class Vocabulary:
         local = {row: i for i, row in enumerate(self.rows)}
         self.control = {name: local[whisper.special[name]] for name in names}
         self.pieces = {piece: local[row] for piece, row in pieces.items()}
-        self._short = {
-            piece: row
-            for piece, row in self.pieces.items()
-            if len(piece.decode("utf8", "ignore").strip()) <= 2
-        }
         self.byte_length = {row: len(piece) for piece, row in self.pieces.items()}
-        self._cache: dict[tuple[str, bool], list[int] | None] = {}
+        self._cache: dict[str, list[int] | None] = {}
 
     @classmethod
     def load(cls, pieces: Path) -> "Vocabulary":
@@ -112,20 +106,13 @@ class Vocabulary:
         """Local token of the nearest tenth of a second."""
         return self.special(f"{min(round(seconds, 1), float(MAX_SECONDS)):.2f}")
 
-    def encode(
-        self, text: str, rng: random.Random | None = None, spell: float = 0.0
-    ) -> list[int] | None:
-        """Fewest pieces for each word; a share ``spell`` of the words is spelt with short ones.
-
-        None when a character cannot be written.
-        """
+    def encode(self, text: str) -> list[int] | None:
+        """Fewest pieces for each word; None when a character cannot be written."""
         tokens: list[int] = []
         for word in _WORD.findall(" " + text):
-            short = rng is not None and rng.random() < spell
-            if (word, short) not in self._cache:
-                found = _fewest(word.encode(), self._short) if short else None
-                self._cache[word, short] = found or _fewest(word.encode(), self.pieces)
-            found = self._cache[word, short]
+            if word not in self._cache:
+                self._cache[word] = self.spelling(word.encode())
+            found = self._cache[word]
             if found is None:
                 return None
             tokens += found
