@@ -192,6 +192,7 @@ class Gateway:
             tts=services.synthesizer,
         )
         task = asyncio.create_task(sampler.run(), name="sample load")
+        task.add_done_callback(_tell_unless_stopped)
         self._stack.push_async_callback(_stopped, task)
 
     async def _part(self, name: str, load: Awaitable[EngineT]) -> EngineT:
@@ -234,6 +235,12 @@ def conversation_policy(settings: Settings, profile: Profile) -> Policy:
             max_call_ms=round(settings.max_call_s * 1000),
         ),
     )
+
+
+def _tell_unless_stopped(task: asyncio.Task[None]) -> None:
+    """Log a fault that ended ``task``, when it happens: nobody waits for it until the end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the task %r failed: %s", task.get_name(), error, exc_info=error)
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import Gateway
 from gateway.audio.pcm import Samples, encode_s16le
+from gateway.calls.load import LoadSampler
 from gateway.calls.records import TurnRecord
 from gateway.calls.session import CallSession
 from gateway.engines.base import ChatRequest
@@ -333,3 +334,19 @@ def test_profile_without_a_served_language_is_refused(
     monkeypatch.setenv("BUSINESS_PROFILE", str(path))
     with pytest.raises(ConfigError, match=r"lacks \[ar\], \[ru\]"):
         Gateway(load_settings(None))
+
+
+def test_fault_of_the_load_sampler_is_logged_when_it_happens_and_calls_go_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(_: LoadSampler) -> None:
+        raise RuntimeError("no figures")
+
+    monkeypatch.setattr(LoadSampler, "run", fails)
+
+    async def body(gateway: Gateway) -> None:
+        assert "the task 'sample load' failed: no figures" in caplog.text
+        result = await demo_call(gateway, "en")
+        assert result.turns[0].assistant_text
+
+    serve(settings, body)
