@@ -175,10 +175,11 @@ async def _serve() -> None:
     async with Gateway(settings, on_turn=measurements.add) as gateway:
         await gateway.ready()
         print(json.dumps({"url": gateway.url}), flush=True)
-        sampler = asyncio.create_task(measurements.sample_lag())
-        while await reader.readline():
-            print(json.dumps(measurements.take()), flush=True)
-        sampler.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            sampler = tasks.create_task(measurements.sample_lag())
+            while await reader.readline():
+                print(json.dumps(measurements.take()), flush=True)
+            sampler.cancel()
 
 
 if __name__ == "__main__":
