@@ -76,7 +76,7 @@ class _Job:
 
 
 def _jobs(sizes: Sizes, rng: random.Random, test: bool, only: Source | None) -> Iterator[_Job]:
-    sentences = Sentences(rng, [(only, 1.0)] if only else None, wider=not test)
+    sentences = Sentences(rng, [(only, 1.0)] if only else None, training=not test)
     for lang in ("en", "ru", "ar"):
         for said in sentences.draw(lang, sizes.espeak, test):
             base = rng.choice(_TEST_ACCENTS if test else _ACCENTS) if lang == "en" else lang

@@ -140,7 +140,7 @@ def word_mix(lang: str, rng: random.Random) -> str:
 def _plain_words(text: str) -> list[str]:
     """The words of a sentence as they are written inside one."""
     said = re.sub(r"[.,?!؟،]", "", text).split()
-    if said and not re.match(r"I\b", said[0]):
+    if not re.match(r"I\b", said[0]):
         said[0] = said[0].lower()
     return said
 
@@ -160,58 +160,53 @@ class Evenly:
     """Sentences of ``source`` in which each of its words comes up about as often as the others.
 
     In the usual mixture most words of the corpus come up less than once in a thousand sentences of
-    their language, too seldom to be learned: a recogniser trained on it alone got half of them
-    wrong, and one in seventy of the common ones. Words that ``size`` draws of ``source`` hold less
-    than ``least`` times are left out: invented names, for the most part.
+    their language, too seldom to be learned (figures in ``scripts/starter/README.md``). Words that
+    ``size`` draws of ``source`` hold less than ``least`` times are left out: invented names, for
+    the most part.
     """
 
     def __init__(self, source: Source, least: int = 3, size: int = 40_000) -> None:
         self._source, self._least, self._size = source, least, size
-        self._pools: dict[str, dict[str, list[list[str]]]] = {}
+        self._pools: dict[str, dict[str, list[str]]] = {}
         self._said: Counter[str] = Counter()
 
-    def _pool(self, lang: str, rng: random.Random) -> dict[str, list[list[str]]]:
+    def _pool(self, lang: str, rng: random.Random) -> dict[str, list[str]]:
+        """Words, and the sentences that hold them."""
         if lang not in self._pools:
-            pool: dict[str, list[list[str]]] = {}
+            pool: dict[str, list[str]] = {}
             for _ in range(self._size):
                 text = clean(lang, self._source(lang, rng))
-                if text is None or is_held_out(text):
-                    continue
-                said = text.split()
-                for word in {_bare(word) for word in said}:
-                    pool.setdefault(word, []).append(said)
+                if text is not None and not is_held_out(text):
+                    for word in set(map(str.lower, _plain_words(text))):
+                        pool.setdefault(word, []).append(text)
             enough = {word: found for word, found in pool.items() if len(found) >= self._least}
             self._pools[lang] = enough
         return self._pools[lang]
 
-    def _next(self, lang: str, rng: random.Random) -> tuple[str, list[str]]:
-        """A word that was said seldom so far, and the words of a sentence that it is in."""
+    def _next(self, lang: str, rng: random.Random) -> tuple[str, str]:
+        """A word that was said seldom so far, and a sentence that holds it."""
         pool = self._pool(lang, rng)
         word = min(rng.sample(list(pool), min(30, len(pool))), key=self._said.__getitem__)
         return word, rng.choice(pool[word])
 
     def sentence(self, lang: str, rng: random.Random) -> str:
         """A sentence that holds a rare word."""
-        _, said = self._next(lang, rng)
-        self._said.update(map(_bare, said))
-        return " ".join(said)
+        _, text = self._next(lang, rng)
+        self._said.update(map(str.lower, _plain_words(text)))
+        return text
 
     def pieces(self, lang: str, rng: random.Random) -> str:
         """As ``pieced``, but each piece holds a rare word."""
         words: list[str] = []
         for _ in range(rng.randint(2, 4)):
-            rare, sentence = self._next(lang, rng)
-            at = [_bare(word) for word in sentence].index(rare)
+            rare, text = self._next(lang, rng)
+            said = _plain_words(text)
             length = rng.randint(1, 3)
-            start = max(0, at - rng.randrange(length))
-            piece = _plain_words(" ".join(sentence))[start : start + length]
-            self._said.update(map(_bare, piece))
+            start = max(0, [*map(str.lower, said)].index(rare) - rng.randrange(length))
+            piece = said[start : start + length]
+            self._said.update(map(str.lower, piece))
             words += piece
         return capitalise(" ".join(words)) + "."
-
-
-def _bare(word: str) -> str:
-    return word.strip(".,?!؟،").lower()
 
 
 def phone(lang: str, rng: random.Random) -> str:
@@ -241,9 +236,9 @@ class Sentences:
     """An endless supply of sentences; every draw comes from ``rng``.
 
     ``sources`` replaces the usual mixture by functions of language and ``rng``, with weights.
-    ``wider`` adds to it what the recogniser is trained on besides: wide sentences, both kinds drawn
-    so that no word of the usual ones, and no common one of the wide ones, is rare (see ``Evenly``):
-    a tenth, half and a fifth of all; and more telephone numbers, which have few words.
+    ``training`` adds to it what the recogniser is trained on besides: wide sentences, both kinds
+    drawn so that no word of the usual ones, and no common one of the wide ones, is rare (see
+    ``Evenly``): a tenth, half and a fifth of all; and more telephone numbers, which have few words.
     """
 
     def __init__(
@@ -251,22 +246,14 @@ class Sentences:
         rng: random.Random,
         sources: list[tuple[Source, float]] | None = None,
         *,
-        wider: bool = False,
+        training: bool = False,
     ) -> None:
         self.rng = rng
         self._callers: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         self._replies: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         evenly, common = Evenly(self._usual), Evenly(wide, least=20)
         self._free: tuple[Source, ...] = (word_mix, pieced, evenly.pieces, common.pieces)
-        beside: list[tuple[Source, float]] = [
-            (wide, 0.5),
-            (phone, 0.3),
-            (evenly.sentence, 1.6),
-            (evenly.pieces, 1.2),
-            (common.sentence, 0.6),
-            (common.pieces, 0.5),
-        ]
-        self._sources: list[tuple[Source, float]] = sources or [
+        usual: list[tuple[Source, float]] = [
             (corpus.caller_utterance, 0.24),
             (self._reply, 0.15),
             (general, 0.13),
@@ -276,8 +263,16 @@ class Sentences:
             (phone, 0.10),
             (demo_fact, 0.03),
             (name_day_time, 0.07),
-            *(beside if wider else []),
         ]
+        beside: list[tuple[Source, float]] = [
+            (wide, 0.5),
+            (phone, 0.3),
+            (evenly.sentence, 1.6),
+            (evenly.pieces, 1.2),
+            (common.sentence, 0.6),
+            (common.pieces, 0.5),
+        ]
+        self._sources = sources or (usual + beside if training else usual)
 
     def draw(
         self, lang: str, count: int, heldout: bool = False, repeats: int = 25
