@@ -10,7 +10,7 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("stt", "llm", "tts", "all"):
         command = commands.add_parser(name, help=f"train and export: {name}")
-        command.set_defaults(init=None, decoder_only=0.0, processes=1, draw=0, confusions=None)
+        command.set_defaults(init=None, decoder_minutes=0.0, processes=1, draw=0, confusions=None)
         command.set_defaults(keep=0.0, tiny=False)
         command.add_argument("--minutes", type=float, required=True, help="of training, each")
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="not of tts")
@@ -21,7 +21,7 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
             command.add_argument("--processes", type=int, help="cores to use, not by tts")
         if name in ("stt", "all"):
-            command.add_argument("--decoder-only", type=_share, help="share of the time, for stt")
+            command.add_argument("--decoder-minutes", type=float, help="after these, of stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
             command.add_argument("--layers", type=_depth, help="of the chat model")
@@ -45,6 +45,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if getattr(arguments, "keep", 0.0) and arguments.init is None:
         parser.error("--keep is a share of what the training begins from: expected --init too")
+    if arguments.command == "stt" and not (arguments.minutes or arguments.init):
+        parser.error("--minutes 0 leaves the decoder of a start to be trained: expected --init too")
     return arguments
 
 
@@ -85,11 +87,11 @@ def _train(arguments: argparse.Namespace) -> None:
             device,
             init,
             draw=arguments.draw,
-            decoder_only=arguments.decoder_only,
+            decoder_minutes=arguments.decoder_minutes,
             processes=arguments.processes,
             keep=arguments.keep,
         )
-        print((replace(recipe, sets=1, sizes=TINY) if tiny else recipe).run())
+        print((replace(recipe, sets=1, sizes=TINY, heard=400) if tiny else recipe).run())
     if what in ("llm", "all"):
         from .llm.recipe import Recipe as Llm
 

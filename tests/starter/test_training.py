@@ -38,9 +38,9 @@ from scripts.starter.llm.train import train as train_chat  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt import batches  # noqa: E402
-from scripts.starter.stt.batches import Batch as SpeechBatch  # noqa: E402
-from scripts.starter.stt.batches import Item, Maker, Options  # noqa: E402
+from scripts.starter.stt.batches import IGNORED, Item, Maker, Options  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
+from scripts.starter.stt.decoder import DecoderPlan, Heard, Weights, train_decoder  # noqa: E402
 from scripts.starter.stt.model import Attention, MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.recipe import Recipe  # noqa: E402
@@ -52,7 +52,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     build_model,
     grow,
     keep_of_start,
-    losses,
+    load_start,
     prepare_inventory,
     train,
     widen,
@@ -272,31 +272,6 @@ def test_attention_whose_weights_are_kept_gives_the_same_as_the_fused_one(causal
     torch.testing.assert_close(attention.weights.sum(-1), torch.ones(2, 2, 7))
 
 
-def test_without_its_encoder_a_recogniser_trains_nothing_but_decoder_and_heads() -> None:
-    torch.manual_seed(4)
-    model = MicroWhisper(EarShape(n_tok=20, n_char=5, n_phone=5, d=32, h=2, enc=1, dec=1))
-    model.dec[0].cross.keep = True
-    tokens = torch.randint(20, (2, 6))
-    batch = SpeechBatch(
-        mel=torch.randn(2, 80, 40).half(),
-        tokens=tokens,
-        targets=tokens,
-        characters=torch.tensor([1, 2, 3]),
-        lengths=torch.tensor([2, 1]),
-        phonemes=torch.ones(2, 20, dtype=torch.long),
-        positions=torch.full((2, 6), 5.0),
-    )
-    trained: list[set[str]] = []
-    for encoder in (False, True):
-        model.zero_grad(set_to_none=True)
-        found = losses(model, batch, encoder)
-        sum(found[name] for name in ("token", "ctc", "phone", "guide")).backward()
-        moved = {name for name, value in model.named_parameters() if value.grad is not None}
-        trained.append({name.split(".")[0] for name in moved})
-    assert trained[1] - trained[0] == {"conv1", "conv2", "enc", "ln_post"}
-    assert {"dec", "emb", "ctc", "phone"} <= trained[0]
-
-
 def test_a_new_token_begins_as_the_mean_of_those_that_spelt_it_and_the_others_stay() -> None:
     whisper = Whisper()
     former = Vocabulary(whisper, {p: whisper.ranks[p] for p in (b" cu", b"st", b"om", b"er")})
@@ -498,8 +473,71 @@ def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
         share = 0.0 if name.startswith(("ctc", "phone")) else 0.25
         torch.testing.assert_close(kept[name], value.lerp(start["model"][name], share))
     assert not torch.equal(kept["emb.weight"], end["ema"]["emb.weight"])
-    with pytest.raises(ValueError, match="expected init too"):
-        Recipe(tmp_path, minutes=1, keep=0.25).run()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"minutes": 1, "keep": 0.25}, "expected init too"),
+        ({"minutes": 0, "decoder_minutes": 1}, "expected init too"),
+        ({"minutes": 0, "init": EAR}, "expected minutes or decoder_minutes"),
+    ],
+)
+def test_a_recipe_that_lacks_a_start_or_time_says_so_before_it_makes_speech(
+    wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(tmp_path, **wrong).run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_decoder_trained_alone_leaves_its_encoder_and_reads_again_what_that_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = DecoderPlan(tmp_path / "work", minutes=0.001, init=EAR, utterances=70, together=2)
+    prepare_inventory(plan, tmp_path)
+    first = torch.load(train_decoder(plan, tmp_path), weights_only=True)
+    assert '"heard"' in capsys.readouterr().out
+    model = build_model(plan.work)
+    start = load_start(EAR, model, plan.work)["model"]
+    moved = {name for name in start if not torch.equal(first["ema"][name], start[name])}
+    moved = {name.split(".")[0] for name in moved} - {"ctc", "phone"}  # an export has none
+    assert {"dec", "emb", "ln"} <= moved <= {"dec", "emb", "ln", "tpos"}
+
+    torch.save(first | {"used": 0.0}, plan.work / "last.pt")
+    went_on = torch.load(train_decoder(plan, tmp_path), weights_only=True)
+    assert went_on["step"] > first["step"]
+    assert "heard" not in capsys.readouterr().out
+
+
+def test_rare_words_weigh_up_to_four_times_in_all_their_tokens_but_invented_ones_do_not() -> None:
+    whisper = Whisper()
+    pieces = [b" the", b" cu", b"st", b"om", b"er", b".", b" some", b" Ze"]
+    vocabulary = Vocabulary(whisper, {piece: whisper.ranks[piece] for piece in pieces})
+    lines = {"the": 40_000 - 60, "the customer.": 6, "the some": 50, "the Ze": 4}
+    said = [vocabulary.encode(text) or [] for text, count in lines.items() for _ in range(count)]
+    targets = torch.tensor([[*line, *[IGNORED] * (6 - len(line))] for line in said])
+    nothing = torch.zeros(len(said), 0)
+    weights = Weights(vocabulary, [Heard(nothing, targets, targets, nothing)])
+    common, rare, medium, name = weights.of(targets[[0, -60, -50, -1]]).tolist()
+    assert common == [1.0] * 6
+    assert rare == [1.0, *[4.0] * 5]
+    assert medium == [1.0, 2.0, *[1.0] * 4], "the root of 0.5 % of 40 000 over 50"
+    assert name == [1.0] * 6
+
+
+def test_text_that_a_decoder_is_shown_wrongly_is_of_its_batch_and_nothing_else_is() -> None:
+    tokens = torch.tensor([[1, 2, 3, 4, *range(100, 140)], [1, 2, 3, 4, *range(200, 240)]] * 100)
+    positions = torch.full(tokens.shape, -1.0)
+    positions[:, 3:] = 1.0  # one token more than the text: its end
+    heard = Heard(torch.zeros(len(tokens), 0), tokens, tokens, positions)
+    swapped = heard.swapped(np.random.default_rng(1))
+    changed = swapped != tokens
+    assert not changed[:, :4].any()
+    assert 0.08 < changed[:, 4:].float().mean() < 0.12
+    assert 0.4 < changed.any(1).float().mean() < 0.6
+    assert set(swapped[changed].tolist()) <= set(tokens[:, 4:].flatten().tolist())
 
 
 def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(

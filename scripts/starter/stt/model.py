@@ -85,13 +85,14 @@ class Block(nn.Module):
         self.lnx = nn.LayerNorm(d) if decoder else None
         self.ln2 = nn.LayerNorm(d)
         self.fc1, self.fc2 = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+        self.drop = nn.Dropout(0.0)
 
     def forward(self, x: Tensor, audio: Tensor | None = None) -> Tensor:
         """(batch, T, d) -> the same."""
-        x = x + self.att(self.ln1(x), causal=self.cross is not None)
+        x = x + self.drop(self.att(self.ln1(x), causal=self.cross is not None))
         if self.cross is not None and self.lnx is not None:
-            x = x + self.cross(self.lnx(x), audio)
-        return x + self.fc2(F.gelu(self.fc1(self.ln2(x))))
+            x = x + self.drop(self.cross(self.lnx(x), audio))
+        return x + self.drop(self.fc2(F.gelu(self.fc1(self.ln2(x)))))
 
 
 class MicroWhisper(nn.Module):

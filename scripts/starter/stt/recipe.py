@@ -1,12 +1,19 @@
 """The whole way to a recogniser: speech, training, export, scores."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .dataset import Sizes, SpeechSet, make_set
 from .text import Source, phone, unseen, wide
+
+if TYPE_CHECKING:
+    from scripts.starter.together import Training
 
 VOICES = Path(__file__).parents[3] / "models" / "starter" / "tts"
 TINY = Sizes(espeak=60, flite=20, piper=10)
@@ -22,8 +29,10 @@ _TESTS: dict[str, tuple[Sizes, int, Source | None]] = {
 @dataclass(frozen=True)
 class Recipe:
     """``sets`` sets of ``sizes`` are made once and kept in ``out/data``. Another ``draw`` gives
-    other sentences; ``decoder_only`` is explained in ``train.Plan``, ``processes`` in
-    ``together.train_together``, ``keep`` in ``train.keep_of_start``.
+    other sentences; ``processes`` is explained in ``together.train_together``, ``keep`` in
+    ``train.keep_of_start``. After ``minutes`` for the whole model, its decoder alone is trained for
+    ``decoder_minutes``; without the former, that of ``init``. Each process hears ``heard``
+    utterances for it.
     """
 
     out: Path
@@ -34,7 +43,8 @@ class Recipe:
     sizes: Sizes = Sizes()
     voices: Path | None = VOICES
     draw: int = 0
-    decoder_only: float = 0.0
+    decoder_minutes: float = 0.0
+    heard: int = 60_000
     processes: int = 1
     keep: float = 0.0
 
@@ -48,30 +58,54 @@ class Recipe:
                 print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
 
     def run(self) -> Path:
-        """Gives the folder of the model."""
+        """Gives the folder of the model.
+
+        Raises:
+            ValueError: no time to train is given, or no start where one is needed.
+        """
+        from .export import export
+
+        if not self.minutes + self.decoder_minutes:
+            raise ValueError("nothing to do: expected minutes or decoder_minutes above 0")
+        if self.init is None and self.keep:
+            raise ValueError("keep is a share of a start, expected init too")
+        start = self.init
+        if start is None and not self.minutes:
+            raise ValueError("a decoder is trained alone behind a start, expected init too")
+        self.make_speech()
+        if start is None or self.minutes:
+            start = self._train_all()
+        checkpoint = self._train_decoder(start) if self.decoder_minutes else start
+        export(checkpoint, checkpoint.parent, self.out / "model")
+        return self.out / "model"
+
+    def _train_decoder(self, start: Path) -> Path:
+        from .decoder import DecoderPlan, train_decoder
+
+        work, minutes = self.out / "decoder", self.decoder_minutes
+        plan = DecoderPlan(work, minutes, start, self.device, self.draw, utterances=self.heard)
+        return self._train(train_decoder, plan)
+
+    def _train_all(self) -> Path:
+        from .train import Plan, keep_of_start, train
+
+        plan = Plan(self.out / "work", self.minutes, self.init, self.device, self.draw)
+        checkpoint = self._train(train, plan)
+        if self.init is not None and self.keep:
+            return keep_of_start(plan, self.init, checkpoint, self.keep)
+        return checkpoint
+
+    def _train(self, train: Callable[..., Path], plan: Training) -> Path:
         from scripts.starter.together import require_same_processes, train_together
 
-        from .export import export
-        from .train import Plan, keep_of_start, prepare_inventory, train
+        from .train import prepare_inventory
 
-        if self.keep and self.init is None:
-            raise ValueError("keep is a share of a start, expected init too")
-        require_same_processes(self.out / "work", self.processes)
-        self.make_speech()
-        work = self.out / "work"
-        share = self.decoder_only
-        plan = Plan(work, self.minutes, self.init, self.device, self.draw, decoder_only=share)
-        data = self.out / "data"
-        if self.processes > 1:
-            prepare_inventory(plan, data)
-            alone, inventory = partial(train, data=data), ["pieces.json", "phones.json"]
-            checkpoint = train_together(alone, plan, self.processes, inventory)
-        else:
-            checkpoint = train(plan, data)
-        if self.init is not None and self.keep:
-            checkpoint = keep_of_start(plan, self.init, checkpoint, self.keep)
-        export(checkpoint, work, self.out / "model")
-        return self.out / "model"
+        require_same_processes(plan.work, self.processes)
+        prepare_inventory(plan, self.out / "data")
+        alone = partial(train, data=self.out / "data")
+        if self.processes == 1:
+            return alone(plan)
+        return train_together(alone, plan, self.processes, ["pieces.json", "phones.json"])
 
 
 def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 1000) -> None:

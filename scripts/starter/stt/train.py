@@ -41,19 +41,16 @@ _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
 @dataclass(frozen=True)
 class Plan(Training):
     """How to train. ``rate`` is that of the matrices, ``rate_rest`` of everything else. The files
-    beside a checkpoint that it starts from are pieces.json and phones.json. For the first share
-    ``decoder_only`` of the time the encoder stays as it is: a decoder that has grown learns twice
-    as much in that time, and does not spoil an encoder that hears well already.
+    beside a checkpoint that it starts from are pieces.json and phones.json.
     """
 
     rate: float = 0.01
     rate_rest: float = 1.4e-3
     warm_up: int = 200
-    decoder_only: float = 0.0
     seed: int = 0
 
 
-def prepare_inventory(plan: Plan, data: Path) -> None:
+def prepare_inventory(plan: Training, data: Path) -> None:
     """Choose the trained tokens and the phoneme names from the first sets, once. What the training
     starts from keeps its own tokens, and a checkpoint its phonemes.
     """
@@ -81,14 +78,11 @@ def build_model(work: Path) -> MicroWhisper:
     return MicroWhisper(Shape(len(vocabulary.rows), len(CHARACTERS) + 1, max(phones.values()) + 1))
 
 
-def losses(model: MicroWhisper, batch: Batch, encoder: bool = True) -> dict[str, Tensor]:
-    """The four losses, each already averaged, and the share of right tokens. Without ``encoder``
-    nothing of it is trained.
-    """
+def losses(model: MicroWhisper, batch: Batch) -> dict[str, Tensor]:
+    """The four losses, each already averaged, and the share of right tokens."""
     device = batch.mel.device
     with mixed_precision(device.type):
-        with torch.set_grad_enabled(encoder):
-            audio = model.encode(batch.mel.float())
+        audio = model.encode(batch.mel.float())
         logits = model.decode(batch.tokens, audio)
         characters, phones = model.ctc(audio), model.phone(audio)
     logits = logits.float()
@@ -108,14 +102,16 @@ def losses(model: MicroWhisper, batch: Batch, encoder: bool = True) -> dict[str,
     phone = (phone * weight).sum() / weight.sum().clamp(min=1)
     known = batch.targets != IGNORED
     right = (logits.argmax(-1)[known] == batch.targets[known]).float().mean()
-    guide = _guidance(model, batch, audio.shape[1])
+    guide = guidance(model, batch.positions, audio.shape[1])
     return {"token": token, "ctc": ctc, "phone": phone, "guide": guide, "right": right}
 
 
-def _guidance(model: MicroWhisper, batch: Batch, frames: int) -> Tensor:
-    """How much weight half of the cross-attention heads put far from the token's time."""
-    wanted = batch.positions >= 0
-    distance = torch.arange(frames, device=wanted.device) - batch.positions[:, :, None]
+def guidance(model: MicroWhisper, positions: Tensor, frames: int) -> Tensor:
+    """How much weight half of the cross-attention heads put far from the token's time, which is
+    one of ``frames`` encoder frames. ``positions`` (B, U) as in ``Batch``.
+    """
+    wanted = positions >= 0
+    distance = torch.arange(frames, device=wanted.device) - positions[:, :, None]
     far = 1 - torch.exp(-(distance**2) / (2 * _GUIDE_WIDTH**2))
     total = torch.zeros((), device=wanted.device)
     for block in model.dec:
@@ -142,7 +138,10 @@ def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> I
             process.terminate()
 
 
-def _load(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
+def load_start(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
+    """A checkpoint of ``model``, whose inventory is in ``work``, made of ``start``: an exported
+    folder or a checkpoint, with fewer tokens or layers it may be.
+    """
     former = Vocabulary(Whisper(), _former_pieces(start))
     if start.is_dir():
         state = {"model": restore(start, model, former)}
@@ -189,13 +188,13 @@ def train(plan: Plan, data: Path) -> Path:
     start = last if last.exists() else plan.init
     state: dict[str, Any] = {}
     if start is not None:
-        state = _load(start, model, plan.work)
+        state = load_start(start, model, plan.work)
         model.load_state_dict(state["model"])
     model.to(plan.device)
     for block in model.dec:
         block.cross.keep = True
-    optimisers = _optimisers(model)
-    for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
+    chosen = optimisers(model)
+    for optimiser, saved in zip(chosen, state.get("opts", []), strict=False):
         optimiser.load_state_dict(saved)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     if last.exists():
@@ -212,7 +211,7 @@ def train(plan: Plan, data: Path) -> Path:
 
     def save() -> None:
         content = {"model": model.state_dict(), "ema": average}
-        content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
+        content["opts"] = [optimiser.state_dict() for optimiser in chosen]
         content |= {"cfg": model.config(), "step": step, "first": first, "used": budget.used}
         save_checkpoint(content, last)
 
@@ -222,14 +221,14 @@ def train(plan: Plan, data: Path) -> Path:
         while (spent := budget.tick()) < 1.0:
             progress.value = spent
             factor = cosine(spent, step - first, plan.warm_up)
-            for optimiser, rate in zip(optimisers, rates, strict=True):
+            for optimiser, rate in zip(chosen, rates, strict=True):
                 for group in optimiser.param_groups:
                     group["lr"] = rate * factor
-            found = losses(model, _on(batch, plan.device), encoder=spent >= plan.decoder_only)
+            found = losses(model, _on(batch, plan.device))
             loss = found["token"] + _CTC_WEIGHT * found["ctc"] + found["phone"] + found["guide"]
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            for optimiser in optimisers:
+            for optimiser in chosen:
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
             step += 1
@@ -256,7 +255,7 @@ def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Pa
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     torch.manual_seed(plan.seed)  # what the start lacks begins as it did in training
-    former = _load(start, build_model(plan.work), plan.work)["model"]
+    former = load_start(start, build_model(plan.work), plan.work)["model"]
     # The training heads stay: an exported start has none.
     mean = {
         name: value if name.startswith(("ctc.", "phone.")) else value.lerp(former[name], share)
@@ -267,7 +266,7 @@ def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Pa
     return kept
 
 
-def _optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
+def optimisers(model: MicroWhisper) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for tables, convolutions, heads and biases."""
     blocks = [*model.enc.parameters(), *model.dec.parameters()]
     matrices = [p for p in blocks if p.ndim == 2]
