@@ -16,6 +16,7 @@ from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, flat_then_linear
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
+from scripts.starter.steps import set_rates, take_step
 from scripts.starter.together import Peer, Training, save_checkpoint
 
 from .batches import (
@@ -166,17 +167,12 @@ def train(plan: Plan) -> Path:
 
     while (spent := budget.tick()) < 1.0:
         factor = flat_then_linear(spent, step - first, plan.warm_up)
-        for optimiser, rate in zip(optimisers, rates, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+        set_rates(optimisers, rates, factor)
         copying = step % _RECALL_EVERY == 0
         batch = recall_batch(recall, model.shape.vocab) if copying else data.next()
         loss = loss_of(model, _on(batch, plan.device))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        take_step(model, optimisers, 1.0)
         protect()
         step += 1
         follow(average, model, step - first, _AVERAGE)

@@ -22,6 +22,7 @@ from torch import Tensor
 from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, cosine
 from scripts.starter.precision import mixed_precision
+from scripts.starter.steps import set_rates, take_step
 from scripts.starter.together import Peer, Training, save_checkpoint
 
 from .batches import IGNORED, Maker, Options
@@ -200,18 +201,13 @@ def train_decoder(plan: DecoderPlan, data: Path) -> Path:
     budget = Budget(plan.minutes, used)
     while (spent := budget.tick()) < 1.0:
         factor = cosine(spent, step, plan.warm_up)
-        for optimiser, rate in zip(chosen, (plan.rate, plan.rate_rest), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+        set_rates(chosen, (plan.rate, plan.rate_rest), factor)
         for batch in islice(order, plan.together):
             tokens, weight = batch.swapped(rng), weights.of(batch.targets)
             found = _losses(model, batch, tokens, weight, plan)
             ((found["token"] + found["guide"]) / plan.together).backward()
             seen.append([value.item() for value in found.values()])
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-        for optimiser in chosen:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        take_step(model, chosen, 2.0)
         step += 1
         follow(average, model, step, 0.995)
         if step % plan.log_every == 0:

@@ -26,6 +26,7 @@ from scripts.starter.averaging import follow
 from scripts.starter.clock import Budget, cosine
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
+from scripts.starter.steps import set_rates, take_step
 from scripts.starter.together import Peer, Training, save_checkpoint
 
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
@@ -221,16 +222,11 @@ def train(plan: Plan, data: Path) -> Path:
         while (spent := budget.tick()) < 1.0:
             progress.value = spent
             factor = cosine(spent, step - first, plan.warm_up)
-            for optimiser, rate in zip(chosen, rates, strict=True):
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * factor
+            set_rates(chosen, rates, factor)
             found = losses(model, _on(batch, plan.device))
             loss = found["token"] + _CTC_WEIGHT * found["ctc"] + found["phone"] + found["guide"]
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            for optimiser in chosen:
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
+            take_step(model, chosen, 2.0)
             step += 1
             follow(average, model, step - first, 0.998)
             seen.append([value.item() for value in found.values()])
