@@ -82,6 +82,17 @@ def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> 
     assert installs("", "") == 3
 
 
+def test_llama_cpp_is_built_without_its_amx_code(tmp_path: Path) -> None:
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *"pip install"*) echo "$CFLAGS|$CXXFLAGS" >flags;; *hashlib*) echo 1;; esac',
+    )
+    path = os.environ["PATH"]
+    done = run_setup("set_up_environment", tmp_path, PATH=path, CFLAGS="-O3")
+    assert done.returncode == 0
+    assert (tmp_path / "flags").read_text() == "-O3 -U__AMX_INT8__|-U__AMX_INT8__\n"
+
+
 def test_an_environment_that_was_left_without_pip_is_made_anew(tmp_path: Path) -> None:
     write_program(tmp_path / ".venv" / "bin" / "python", 'case "$*" in *pip*) exit 1;; esac')
     write_program(tmp_path / "whole", 'case "$*" in *hashlib*) echo same;; esac')

@@ -221,6 +221,14 @@ def _last_error() -> str:
     return _recent_errors[-1] if _recent_errors else "none"
 
 
+def _built_with_amx() -> bool:
+    """Whether llama.cpp holds AMX code, which ends the process (SIGILL) when GCC 12 compiled it:
+    https://github.com/ggml-org/llama.cpp/pull/26954. Its weights are an extra buffer type, so
+    without those it is not reached. ``scripts/setup_env.sh`` builds without it.
+    """
+    return b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info()
+
+
 def _load_model(settings: LlamaSettings) -> Any:
     path = settings.model
     with model_errors(f"chat model {path}", "a GGUF file"):
@@ -232,6 +240,7 @@ def _load_model(settings: LlamaSettings) -> Any:
         raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
+    params.use_extra_bufts = not _built_with_amx()
     _recent_errors.clear()
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:

@@ -17,6 +17,22 @@ MODEL = Path(__file__).parents[2] / "models" / "starter" / "llm" / "model.gguf"
 SETTINGS = LlamaSettings(MODEL, n_ctx=512, threads=1)
 
 
+@pytest.mark.parametrize(("found", "used"), [("AVX512 = 1 | AMX_INT8 = 1 |", False), ("", True)])
+def test_amx_code_of_llama_cpp_is_not_reached(
+    monkeypatch: pytest.MonkeyPatch, found: str, used: bool
+) -> None:
+    asked: list[bool] = []
+
+    def load(_path: bytes, params: llama_cpp.llama_model_params) -> None:
+        asked.append(bool(params.use_extra_bufts))
+
+    monkeypatch.setattr(llama_cpp, "llama_print_system_info", found.encode)
+    monkeypatch.setattr(llama_cpp, "llama_model_load_from_file", load)
+    with pytest.raises(ModelError):
+        LlamaChat(SETTINGS)
+    assert asked == [used]
+
+
 def test_missing_model_names_the_path(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nothing\.gguf not found; download"):
         LlamaChat(replace(SETTINGS, model=tmp_path / "nothing.gguf"))
