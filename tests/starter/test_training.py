@@ -28,7 +28,7 @@ tokenizers = pytest.importorskip("tokenizers")
 from torch.multiprocessing import ProcessRaisedException  # noqa: E402
 
 from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
-from scripts.starter.llm.model import Llama, Shape, plant_copying  # noqa: E402
+from scripts.starter.llm.model import Llama, Shape, attend, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.llm.tool_calls import tool_calls  # noqa: E402
 from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
@@ -38,7 +38,7 @@ from scripts.starter.llm.train import train as train_chat  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt import batches  # noqa: E402
-from scripts.starter.stt.batches import IGNORED, Item, Maker, Options  # noqa: E402
+from scripts.starter.stt.batches import IGNORED, Maker, Options, swapped  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
 from scripts.starter.stt.decoder import DecoderPlan, Heard, Weights, train_decoder  # noqa: E402
 from scripts.starter.stt.model import Attention, MicroWhisper  # noqa: E402
@@ -97,6 +97,20 @@ def test_the_shipped_chat_model_still_copies_nonsense_when_restored_from_its_fil
     model = Llama(Shape())
     model.load_state_dict(load_chat(CHAT, model)["model"])
     assert _right_copies(model) > 0.9
+
+
+def test_attention_sees_the_past_only_and_a_profile_that_all_calls_share() -> None:
+    torch.manual_seed(3)
+    q, k, v = torch.randn(3, 2, 4, 9, 16)
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(attend(q, k, v), wanted)
+
+    model = Llama(Shape())
+    profile, calls = torch.randint(5, 4096, (1, 20)), torch.randint(5, 4096, (3, 30))
+    whole = torch.cat((profile.expand(3, -1), calls), 1)
+    with torch.no_grad():
+        apart, together = model.hidden(calls, profile), model.hidden(whole)[:, 20:]
+    torch.testing.assert_close(apart, together, rtol=1e-4, atol=1e-4)
 
 
 def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained() -> None:
@@ -178,7 +192,9 @@ def _scores_of_layer_1(model: Llama, ids: Any) -> Any:
     with torch.no_grad():
         embedded = model.emb(ids)
         q, k, v = model.blocks[0].project(embedded, cos, sin)
-        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = torch.nn.functional.torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, is_causal=True
+        )
         q, k, _ = model.blocks[1].project(model.blocks[0].finish(embedded, mixed), cos, sin)
         return (q @ k.mT)[0]
 
@@ -462,7 +478,7 @@ def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
         prepare_inventory(trained, tmp_path)
         torch.manual_seed(seed)
         model = build_model(trained.work)
-        content = {"model": model.state_dict(), "ema": model.state_dict(), "cfg": model.config()}
+        content = {"model": model.state_dict(), "ema": model.state_dict(), "config": model.config()}
         torch.save(content, trained.work / "last.pt")
     checkpoint = plan.work / "last.pt"
     start, end = (torch.load(p.work / "last.pt", weights_only=True) for p in (first, plan))
@@ -531,13 +547,14 @@ def test_text_that_a_decoder_is_shown_wrongly_is_of_its_batch_and_nothing_else_i
     tokens = torch.tensor([[1, 2, 3, 4, *range(100, 140)], [1, 2, 3, 4, *range(200, 240)]] * 100)
     positions = torch.full(tokens.shape, -1.0)
     positions[:, 3:] = 1.0  # one token more than the text: its end
-    heard = Heard(torch.zeros(len(tokens), 0), tokens, tokens, positions)
-    swapped = heard.swapped(np.random.default_rng(1))
-    changed = swapped != tokens
+    tokens[-1, 4:], positions[-1] = 0, -1.0  # without speech
+    shown = swapped(tokens, positions, np.random.default_rng(1))
+    changed = shown != tokens
+    assert not changed[-1].any()
     assert not changed[:, :4].any()
     assert 0.08 < changed[:, 4:].float().mean() < 0.12
     assert 0.4 < changed.any(1).float().mean() < 0.6
-    assert set(swapped[changed].tolist()) <= set(tokens[:, 4:].flatten().tolist())
+    assert set(shown[changed].tolist()) <= set(tokens[:-1, 4:].flatten().tolist())
 
 
 def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
@@ -612,20 +629,6 @@ def test_matrices_are_multiplied_in_bfloat16_only_where_the_processor_does_it_it
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
     monkeypatch.undo()
     fast_dtype.cache_clear()
-
-
-def test_swapped_tokens_are_in_the_text_only_and_about_the_share_asked_for() -> None:
-    maker = Maker.__new__(Maker)
-    maker.rng, maker.options = np.random.default_rng(1), Options(swap=0.1)
-    tokens = [1, 2, 3, 4, *range(100, 140)]
-    positions = np.full(len(tokens), -1, np.float32)
-    positions[3 : 3 + 41] = 1.0
-    item = Item(np.zeros((80, 4), np.float16), tokens, tokens, [], np.zeros(2, int), positions)
-    changed = np.mean([maker._swapped(item, np.array([7])) == 7 for _ in range(400)], axis=0)
-    assert not changed[:4].any()
-    assert 0.07 < changed[4:].mean() < 0.13
-    silent = Item(item.mel, tokens[:4], tokens[:4], [], item.phonemes, positions[:4] * 0 - 1)
-    assert list(maker._swapped(silent, np.array([7]))) == tokens[:4]
 
 
 def test_a_budget_counts_a_pause_as_one_long_step(monkeypatch: pytest.MonkeyPatch) -> None:

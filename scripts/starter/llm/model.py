@@ -45,9 +45,9 @@ class Norm(nn.Module):
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate neighbouring pairs, which is what llama.cpp does for the "llama" architecture."""
-    a, b = x[..., 0::2], x[..., 1::2]
-    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
+    """Rotate pairs, whose first members are in the first half of the last dimension."""
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
 class Block(nn.Module):
@@ -68,12 +68,22 @@ class Block(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(batch, T, dim) -> queries, keys and values, each (batch, heads, T, head)."""
-        batch, length, _ = x.shape
+        (batch, length, _), heads = x.shape, self.shape.heads
         hidden = self.norm1(x)
-        q = _rotate(self.q(hidden).view(batch, length, self.shape.heads, -1), cos, sin)
-        k = _rotate(self.k(hidden).view(batch, length, self.shape.heads, -1), cos, sin)
-        v = self.v(hidden).view(batch, length, self.shape.heads, -1)
+        q, k = (
+            F.linear(hidden, self._members_apart(part.weight)).view(batch, length, heads, -1)
+            for part in (self.q, self.k)
+        )
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        v = self.v(hidden).view(batch, length, heads, -1)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _members_apart(self, weight: Tensor) -> Tensor:
+        """The rows of queries or keys, in each head the first members of all pairs before the
+        second ones. llama.cpp rotates neighbours for the "llama" architecture; for a product of a
+        query and a key the order is nothing, and halves are rotated faster than every other number.
+        """
+        return weight.unflatten(0, (self.shape.heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """Add what attention gathered, then the feed-forward part."""
@@ -122,23 +132,42 @@ class Llama(nn.Module):
         if prefix is None:
             for block in self.blocks:
                 q, k, v = block.project(x, cos, sin)
-                x = block.finish(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+                x = block.finish(x, attend(q, k, v))
             return self.norm(x)
         p = self._embed(prefix)
-        seen = torch.ones(ids.shape[1], length, dtype=torch.bool, device=ids.device).tril(start)
         for block in self.blocks:
             own = block.project(p, cos[:start], sin[:start])
             q, k, v = block.project(x, cos[start:], sin[start:])
-            k = torch.cat((own[1].expand(len(ids), -1, -1, -1), k), 2)
-            v = torch.cat((own[2].expand(len(ids), -1, -1, -1), v), 2)
-            x = block.finish(x, F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
-            mixed = F.scaled_dot_product_attention(own[0], own[1], own[2], is_causal=True)
+            x = block.finish(x, attend(q, k, v, own[1:]))
+            mixed = attend(*own)
             p = block.finish(p, mixed)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., dim) -> (..., vocab)."""
         return F.linear(hidden, self.emb.weight)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Causal attention of (batch, heads, T, head) that also sees keys and values (1, heads, P,
+    head), which all rows share: one product for all of them, where the library's attention wants
+    the shared ones repeated for each row and is slow to differentiate on a CPU.
+    """
+    batch, heads, length, head = q.shape
+    q = q * head**-0.5
+    future = torch.full((length, length), -torch.inf, dtype=q.dtype, device=q.device).triu(1)
+    own = q @ k.transpose(2, 3) + future
+    if before is None:
+        return F.softmax(own, -1) @ v
+    before_k, before_v = before
+    flat = q.transpose(0, 1).reshape(heads, batch * length, head)
+    shared = flat @ before_k[0].transpose(1, 2)
+    shared = shared.view(heads, batch, length, -1).transpose(0, 1)
+    weights = F.softmax(torch.cat((shared, own), -1), -1)
+    start = before_k.shape[2]
+    flat = weights[..., :start].transpose(0, 1).reshape(heads, batch * length, start)
+    mixed = (flat @ before_v[0]).view(heads, batch, length, head).transpose(0, 1)
+    return mixed + weights[..., start:] @ v
 
 
 def _frequencies(shape: Shape) -> Tensor:

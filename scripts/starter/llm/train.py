@@ -1,6 +1,5 @@
 """Train the chat model: matrices by Muon, the rest by AdamW, the copying heads kept as planted."""
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from scripts.starter import corpus
-from scripts.starter.averaging import follow
-from scripts.starter.clock import Budget, flat_then_linear
+from scripts.starter.clock import flat_then_linear
+from scripts.starter.loop import Loop, Pace
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
-from scripts.starter.steps import set_rates, take_step
-from scripts.starter.together import Peer, Training, save_checkpoint
+from scripts.starter.together import Training
 
 from .batches import (
     Batch,
@@ -33,7 +31,6 @@ from .restore import restore, restore_tokenizer
 from .tokenizer import train_tokenizer
 
 _RECALL_EVERY = 24
-_AVERAGE = 0.995  # keeps about the last two hundred steps
 _CHECK_SEED = 4242
 
 
@@ -140,56 +137,29 @@ def train(plan: Plan) -> Path:
         Muon(matrices, lr=plan.rate),
         torch.optim.AdamW(others, lr=plan.rate_rest, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
-        optimiser.load_state_dict(saved)
     # What was trained before goes on gently: at half the rate the loss of the checks doubled within
     # 500 steps, at a fifth it stayed.
-    rates = [rate / 5 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
-    step = first = int(state.get("step", 0))
-    tokens, used = int(state.get("tokens", 0)), 0.0
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    if last.exists():
-        first, used = int(state.get("first", 0)), float(state["used"])
-        average = {name: value.to(plan.device) for name, value in state["ema"].items()}
+    rate, rate_rest = (rate / 5 if plan.init else rate for rate in (plan.rate, plan.rate_rest))
+    pace = Pace((rate, rate_rest), flat_then_linear, plan.warm_up, average=0.995, longest=1.0)
+    loop = Loop(plan, model, optimisers, pace, state, model.config())
     confusions = load_confusions(plan.confusions)
-    drawn = f"{plan.seed} {plan.draw} {step}"
+    drawn = f"{plan.seed} {plan.draw} {loop.step}"
     data = CallBatches(tokenizer, random.Random(drawn), plan.batch, confusions)
     recall, checks = random.Random(drawn), _checks(tokenizer)
-    budget = Budget(plan.minutes, used)
-    peer = Peer(plan.peer / last.name) if plan.peer else None
 
-    def save() -> None:
-        content = {"model": model.state_dict(), "ema": average}
-        content["opts"] = [optimiser.state_dict() for optimiser in optimisers]
-        content |= {"config": model.config(), "step": step, "first": first}
-        content |= {"tokens": tokens, "used": budget.used}
-        save_checkpoint(content, last)
-
-    while (spent := budget.tick()) < 1.0:
-        factor = flat_then_linear(spent, step - first, plan.warm_up)
-        set_rates(optimisers, rates, factor)
-        copying = step % _RECALL_EVERY == 0
+    def descend(_spent: float) -> dict[str, float]:
+        copying = loop.step % _RECALL_EVERY == 0
         batch = recall_batch(recall, model.shape.vocab) if copying else data.next()
         loss = loss_of(model, _on(batch, plan.device))
         loss.backward()
-        take_step(model, optimisers, 1.0)
-        protect()
-        step += 1
-        follow(average, model, step - first, _AVERAGE)
-        tokens += batch.ids.numel()
-        if step % plan.log_every == 0:
-            with torch.no_grad():
-                found = {
-                    name: sum(loss_of(model, _on(b, plan.device)).item() for b in group)
-                    / len(group)
-                    for name, group in checks.items()
-                }
-            line: dict[str, Any] = {"step": step, "tokens": tokens, "loss": loss.item(), **found}
-            line["minutes"] = budget.used / 60
-            print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
-        if budget.time_to_save():
-            save()
-            if peer is not None:
-                peer.approach(model)
-    save()
-    return last
+        return {"loss": loss.item(), "tokens": batch.ids.numel()}
+
+    @torch.no_grad()
+    def report() -> dict[str, float]:
+        return {
+            name: sum(loss_of(model, _on(b, plan.device)).item() for b in group) / len(group)
+            for name, group in checks.items()
+        }
+
+    loop.run(descend, protect, report)
+    return loop.last

@@ -31,16 +31,12 @@ _OWN_VOICES = 0.4  # share of utterances by the project's own voices, where ther
 class Options:
     """Shares of special items and windows. ``frames`` bounds a batch, in frames of 10 ms.
 
-    ``swap`` is the share of the decoder's input tokens that are replaced by others: it must find
-    its way back by listening, or it goes on by heart after its first mistake.
-
     ``ramp`` starts with short, lightly augmented utterances: needed from scratch only.
     """
 
     frames: int = 4800
     chunk: int = 350
     reuse: int = 2
-    swap: float = 0.1
     no_speech: float = 0.03
     timestamps: float = 0.06
     mask: float = 0.3
@@ -75,6 +71,24 @@ class Batch:
     lengths: torch.Tensor
     phonemes: torch.Tensor
     positions: torch.Tensor
+
+
+def swapped(
+    tokens: torch.Tensor, positions: torch.Tensor, rng: np.random.Generator, share: float = 0.1
+) -> torch.Tensor:
+    """The tokens (B, U) that a decoder is shown; in half of the utterances twice the ``share`` of
+    those of the text are others of the batch. It must find its way back by listening, or it goes on
+    by heart after its first mistake.
+    """
+    text = torch.zeros_like(tokens, dtype=torch.bool)
+    text[:, 1:] = (positions[:, :-1] >= 0) & (positions[:, 1:] >= 0)
+    wrong = text & torch.from_numpy(
+        (rng.random(text.shape) < 2 * share) & (rng.random((len(text), 1)) < 0.5)
+    )
+    shown = tokens.clone()
+    if wrong.any():
+        shown[wrong] = torch.from_numpy(rng.choice(tokens[text].numpy(), int(wrong.sum())))
+    return shown
 
 
 def character_ids(text: str) -> list[int]:
@@ -277,13 +291,12 @@ class Maker:
         targets = np.full((count, width), IGNORED, np.int64)
         phonemes = np.zeros((count, frames // 2), np.int64)
         positions = np.full((count, width), -1, np.float32)
-        others = np.array([token for item in items for token in item.tokens[4:]] or [0])
         for at, item in enumerate(items):
             heard = item.mel
             if rng.random() < options.mask and done > 0.3:
                 heard = self._masked(heard)
             mel[at, :, : heard.shape[1]] = heard
-            tokens[at, : len(item.tokens)] = self._swapped(item, others)
+            tokens[at, : len(item.tokens)] = item.tokens
             targets[at, : len(item.targets)] = item.targets
             known = len(item.phonemes)
             phonemes[at, :known] = item.phonemes
@@ -299,14 +312,6 @@ class Maker:
             torch.from_numpy(phonemes),
             torch.from_numpy(positions),
         )
-
-    def _swapped(self, item: Item, others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """In every second item, some of the text's tokens replaced by ``others``."""
-        tokens, count = np.array(item.tokens), max(0, int((item.positions >= 0).sum()) - 1)
-        if self.rng.random() < 0.5:
-            chosen = 4 + np.flatnonzero(self.rng.random(count) < 2 * self.options.swap)
-            tokens[chosen] = self.rng.choice(others, len(chosen))
-        return tokens
 
     def _masked(self, mel: Mel) -> Mel:
         """A light SpecAugment."""

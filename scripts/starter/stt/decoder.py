@@ -19,13 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scripts.starter.averaging import follow
-from scripts.starter.clock import Budget, cosine
+from scripts.starter.clock import cosine
+from scripts.starter.loop import Loop, Pace
 from scripts.starter.precision import mixed_precision
-from scripts.starter.steps import set_rates, take_step
-from scripts.starter.together import Peer, Training, save_checkpoint
+from scripts.starter.together import Training, save_checkpoint
 
-from .batches import IGNORED, Maker, Options
+from .batches import IGNORED, Maker, Options, swapped
 from .model import MicroWhisper
 from .train import build_model, guidance, load_start, optimisers
 from .vocabulary import Vocabulary
@@ -61,19 +60,6 @@ class Heard:
     targets: Tensor
     positions: Tensor
 
-    def swapped(self, rng: np.random.Generator, share: float = 0.2) -> Tensor:
-        """The tokens; in half of the utterances some of the text's are others of the batch."""
-        text = torch.zeros_like(self.tokens, dtype=torch.bool)
-        text[:, 1:] = (self.positions[:, :-1] >= 0) & (self.positions[:, 1:] >= 0)
-        wrong = text & torch.from_numpy(
-            (rng.random(text.shape) < share) & (rng.random((len(text), 1)) < 0.5)
-        )
-        tokens = self.tokens.clone()
-        if wrong.any():
-            others = self.tokens[text].numpy()
-            tokens[wrong] = torch.from_numpy(rng.choice(others, int(wrong.sum())))
-        return tokens
-
 
 def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
     """What the encoder of ``model`` makes of the speech in ``data``, kept in ``plan.work/heard``
@@ -84,8 +70,7 @@ def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
     heard = [batch for path in sorted(folder.glob("*.pt")) for batch in _read(path)]
     count = sum(len(batch.tokens) for batch in heard)
     number = len(list(folder.glob("*.pt")))
-    # Swapped tokens are drawn anew at each reading, and reuse of items is what the files are for.
-    options = Options(frames=7200, swap=0.0, reuse=1)
+    options = Options(frames=7200, reuse=1)  # reuse of items is what the files are for
     source: Iterator[Any] | None = None
     while count < plan.utterances:
         if source is None:
@@ -172,54 +157,31 @@ def train_decoder(plan: DecoderPlan, data: Path) -> Path:
     if plan.init is None:
         raise ValueError("a decoder is trained behind an encoder that hears, expected init")
     torch.manual_seed(plan.seed + plan.draw)
-    rng = np.random.default_rng(plan.seed + plan.draw)
     last = plan.work / "last.pt"
     model = build_model(plan.work)
     state = load_start(last if last.exists() else plan.init, model, plan.work)
     model.load_state_dict(state["model"])
     model.to(plan.device)
     _leave_the_decoder(model, plan.dropout)
-    chosen = optimisers(model)
-    step, used = 0, 0.0
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    if last.exists():
-        step, used = int(state["step"]), float(state["used"])
-        average = {name: value.to(plan.device) for name, value in state["ema"].items()}
-        for optimiser, saved in zip(chosen, state["opts"], strict=True):
-            optimiser.load_state_dict(saved)
+    pace = Pace((plan.rate, plan.rate_rest), cosine, plan.warm_up, average=0.995, longest=2.0)
+    going_on = state if last.exists() else {}
+    loop = Loop(plan, model, optimisers(model), pace, going_on, model.config())
     heard = hear(plan, data, model)
     weights = Weights(Vocabulary.load(plan.work / "pieces.json"), heard)
+    rng = np.random.default_rng([plan.seed, plan.draw, loop.step])
     order = _passes(heard, rng)
-    peer = Peer(plan.peer / last.name) if plan.peer else None
-    seen: list[list[float]] = []
 
-    def save() -> None:
-        content = {"model": model.state_dict(), "ema": average, "cfg": model.config()}
-        content["opts"] = [optimiser.state_dict() for optimiser in chosen]
-        save_checkpoint(content | {"step": step, "used": budget.used}, last)
-
-    budget = Budget(plan.minutes, used)
-    while (spent := budget.tick()) < 1.0:
-        factor = cosine(spent, step, plan.warm_up)
-        set_rates(chosen, (plan.rate, plan.rate_rest), factor)
+    def descend(_spent: float) -> dict[str, float]:
+        seen: list[list[float]] = []
         for batch in islice(order, plan.together):
-            tokens, weight = batch.swapped(rng), weights.of(batch.targets)
+            tokens = swapped(batch.tokens, batch.positions, rng)
+            weight = weights.of(batch.targets)
             found = _losses(model, batch, tokens, weight, plan)
             ((found["token"] + found["guide"]) / plan.together).backward()
             seen.append([value.item() for value in found.values()])
-        take_step(model, chosen, 2.0)
-        step += 1
-        follow(average, model, step, 0.995)
-        if step % plan.log_every == 0:
-            means = [round(float(value), 3) for value in np.mean(seen, 0)]
-            line: dict[str, Any] = {"step": step, "minutes": round(budget.used / 60, 1)}
-            print(json.dumps(line | dict(zip(found, means, strict=True))), flush=True)
-            seen.clear()
-        if budget.time_to_save():
-            save()
-            if peer is not None:
-                peer.approach(model)
-    save()
+        return dict(zip(found, np.mean(seen, 0).tolist(), strict=True))
+
+    loop.run(descend)
     return last
 
 

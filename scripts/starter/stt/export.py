@@ -73,7 +73,7 @@ class _Weights:
 def export(checkpoint: Path, inventory: Path, out: Path, *, quantise: bool = True) -> None:
     """Write ``out``; ``inventory`` holds the training's pieces.json."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config, weights = state["cfg"], _Weights(state["ema"])
+    config, weights = state["config"], _Weights(state["ema"])
     vocabulary, whisper = Vocabulary.load(inventory / "pieces.json"), Whisper()
     width = config["d"]
     spec = whisper_spec.WhisperSpec(config["enc"], config["h"], config["dec"], config["h"])

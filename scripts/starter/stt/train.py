@@ -12,7 +12,8 @@ Four losses on one model; the heads of the last three are dropped at export:
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,13 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor
 
-from scripts.starter.averaging import follow
-from scripts.starter.clock import Budget, cosine
+from scripts.starter.clock import cosine
+from scripts.starter.loop import Loop, Pace
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
-from scripts.starter.steps import set_rates, take_step
-from scripts.starter.together import Peer, Training, save_checkpoint
+from scripts.starter.together import Training
 
-from .batches import IGNORED, Batch, Options, phoneme_inventory, produce
+from .batches import IGNORED, Batch, Options, phoneme_inventory, produce, swapped
 from .dataset import SpeechSet, finished_sets
 from .model import CHARACTERS, MicroWhisper, Shape
 from .restore import restore, restore_pieces
@@ -194,54 +194,26 @@ def train(plan: Plan, data: Path) -> Path:
     model.to(plan.device)
     for block in model.dec:
         block.cross.keep = True
-    chosen = optimisers(model)
-    for optimiser, saved in zip(chosen, state.get("opts", []), strict=False):
-        optimiser.load_state_dict(saved)
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    if last.exists():
-        average = {name: value.to(plan.device) for name, value in state["ema"].items()}
     # What was trained before goes on more gently: the full rate undoes a part of it.
-    rates = [rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest)]
-    step = first = int(state.get("step", 0))
-    used = 0.0
-    if last.exists():
-        first, used = int(state.get("first", 0)), float(state["used"])
-    progress = mp.get_context("spawn").Value("d", used / (60 * plan.minutes))
-    seen: list[list[float]] = []
-    peer = Peer(plan.peer / last.name) if plan.peer else None
+    rate, rate_rest = (rate / 2 if plan.init else rate for rate in (plan.rate, plan.rate_rest))
+    pace = Pace((rate, rate_rest), cosine, plan.warm_up, average=0.998, longest=2.0)
+    loop = Loop(plan, model, optimisers(model), pace, state, model.config())
+    progress = mp.get_context("spawn").Value("d", loop.spent)
+    rng = np.random.default_rng([plan.seed, plan.draw, loop.step])
+    with _producer(plan, data, progress, loop.step, ramp=plan.init is None) as source:
+        batches = chain([source.get()], iter(source.get, None))  # waiting for the first is free
 
-    def save() -> None:
-        content = {"model": model.state_dict(), "ema": average}
-        content["opts"] = [optimiser.state_dict() for optimiser in chosen]
-        content |= {"cfg": model.config(), "step": step, "first": first, "used": budget.used}
-        save_checkpoint(content, last)
-
-    with _producer(plan, data, progress, step, ramp=plan.init is None) as source:
-        batch = source.get()
-        budget = Budget(plan.minutes, used)
-        while (spent := budget.tick()) < 1.0:
+        def descend(spent: float) -> dict[str, float]:
             progress.value = spent
-            factor = cosine(spent, step - first, plan.warm_up)
-            set_rates(chosen, rates, factor)
-            found = losses(model, _on(batch, plan.device))
+            batch = next(batches)
+            shown = swapped(batch.tokens, batch.positions, rng)
+            found = losses(model, _on(replace(batch, tokens=shown), plan.device))
             loss = found["token"] + _CTC_WEIGHT * found["ctc"] + found["phone"] + found["guide"]
             loss.backward()
-            take_step(model, chosen, 2.0)
-            step += 1
-            follow(average, model, step - first, 0.998)
-            seen.append([value.item() for value in found.values()])
-            if step % plan.log_every == 0:
-                means = [round(float(value), 3) for value in np.mean(seen, 0)]
-                line: dict[str, Any] = {"step": step, "minutes": round(budget.used / 60, 1)}
-                print(json.dumps(line | dict(zip(found, means, strict=True))), flush=True)
-                seen.clear()
-            if budget.time_to_save():
-                save()
-                if peer is not None:
-                    peer.approach(model)
-            batch = source.get()
-    save()
-    return last
+            return {name: value.item() for name, value in found.items()}
+
+        loop.run(descend)
+    return loop.last
 
 
 def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Path:

@@ -29,14 +29,14 @@ class Recipe:
         from .calibrate import harmonic_gain
         from .dataset import SOURCES, load_source, make_source
         from .export import STYLES, export
-        from .train import train
+        from .train import Plan, train
 
         require_programs(espeak=False)  # espeak-ng comes with piper-tts
         work, voices = self.out / "work", self.out / "voices"
         for number, source in enumerate(SOURCES):
             count = 60 if self.tiny else int(_SENTENCES * source.share)
             make_source(source, work, count, 7 + number)
-        checkpoint = train(work, self.minutes)
+        checkpoint = train(Plan(work, self.minutes))
         gains = {
             source.name: harmonic_gain(load_source(source, work), 3 if self.tiny else 12)
             for source in SOURCES

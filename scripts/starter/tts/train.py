@@ -1,6 +1,5 @@
 """Train the acoustic model by plain regression; the vocoder takes no part."""
 
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.starter.averaging import follow
-from scripts.starter.clock import Budget, cosine
+from scripts.starter.clock import cosine
+from scripts.starter.loop import Loop, Pace
+from scripts.starter.together import Training
 
 from .dataset import SOURCES, Sentence, load_source
 from .model import STEP, Acoustic, position_features
@@ -168,10 +168,18 @@ def _batches(items: list[Prepared], rng: random.Random) -> list[list[Prepared]]:
     return found
 
 
-def train(work: Path, minutes: float, rate: float = 2e-3, seed: int = 1) -> Path:
-    """Train on the sources in ``work`` and give the checkpoint; goes on where it was stopped."""
-    torch.manual_seed(seed)
-    sources = {source.name: load_source(source, work) for source in SOURCES}
+@dataclass(frozen=True)
+class Plan(Training):
+    """How to train; always from scratch, on the CPU."""
+
+    rate: float = 2e-3
+    seed: int = 1
+
+
+def train(plan: Plan) -> Path:
+    """Train on the sources in ``plan.work``, give the checkpoint; goes on where it was stopped."""
+    torch.manual_seed(plan.seed)
+    sources = {source.name: load_source(source, plan.work) for source in SOURCES}
     towards = _spectrum(sources["en_slt"])
     for source in SOURCES:
         if source.teacher == "espeak":
@@ -182,37 +190,21 @@ def train(work: Path, minutes: float, rate: float = 2e-3, seed: int = 1) -> Path
         items += [_prepare(sentence) for sentence in sentences[:keep]]
     sample = np.concatenate([item.sentence.frames[::7] for item in items]).astype(np.float32)
     model = Acoustic(torch.tensor(sample.mean(0)), torch.tensor(sample.std(0) + 0.05))
-    optimiser = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-3)
-    last, state = work / "last.pt", dict[str, Any]()
+    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=1e-3)
+    last, state = plan.work / "last.pt", dict[str, Any]()
     if last.exists():
         state = torch.load(last, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["opt"])
-    average = state.get("ema") or {k: v.clone() for k, v in model.state_dict().items()}
-    step, budget = int(state.get("step", 0)), Budget(minutes, state.get("used", 0.0))
-    rng, pool = random.Random(seed + step), list[list[Prepared]]()
+    pace = Pace((plan.rate,), cosine, warm_up=150, average=0.998, longest=1.0)
+    loop = Loop(plan, model, [optimiser], pace, state)
+    rng, pool = random.Random(plan.seed + loop.step), list[list[Prepared]]()
 
-    def save() -> None:
-        content = {"model": model.state_dict(), "ema": average, "opt": optimiser.state_dict()}
-        torch.save(content | {"step": step, "used": budget.used}, work / "partial.pt")
-        os.replace(work / "partial.pt", last)
-
-    while (spent := budget.tick()) < 1.0:
-        pool = pool or _batches(items, rng)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * cosine(spent, step, 150)
+    def descend(_spent: float) -> dict[str, float]:
+        if not pool:
+            pool.extend(_batches(items, rng))
         found = losses(model, collate(pool.pop()))
-        loss = torch.stack([_WEIGHTS[name] * value for name, value in found.items()]).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        follow(average, model, step, 0.998)
-        if step % 200 == 0:
-            values = {name: round(value.item(), 4) for name, value in found.items()}
-            print(f"step {step}, {budget.used / 60:.1f} min, {values}", flush=True)
-        if budget.time_to_save():
-            save()
-    save()
+        torch.stack([_WEIGHTS[name] * value for name, value in found.items()]).sum().backward()
+        return {name: value.item() for name, value in found.items()}
+
+    loop.run(descend)
     return last
