@@ -35,6 +35,7 @@ from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
 from scripts.starter.llm.train import load as load_chat  # noqa: E402
 from scripts.starter.llm.train import prepare_tokenizer  # noqa: E402
 from scripts.starter.llm.train import train as train_chat  # noqa: E402
+from scripts.starter.loop import Loop, Pace  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt import batches  # noqa: E402
@@ -60,6 +61,7 @@ from scripts.starter.stt.train import (  # noqa: E402
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
 from scripts.starter.together import (  # noqa: E402
     Peer,
+    Training,
     require_same_processes,
     train_together,
 )
@@ -555,6 +557,34 @@ def test_text_that_a_decoder_is_shown_wrongly_is_of_its_batch_and_nothing_else_i
     assert 0.08 < changed[:, 4:].float().mean() < 0.12
     assert 0.4 < changed.any(1).float().mean() < 0.6
     assert set(shown[changed].tolist()) <= set(tokens[:-1, 4:].flatten().tolist())
+
+
+def test_a_loop_trains_until_its_time_is_spent_and_logs_the_means_of_what_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter(range(0, 1000, 5))
+    monkeypatch.setattr("scripts.starter.clock.time.monotonic", lambda: float(next(now)))
+    model = torch.nn.Linear(1, 1, bias=False)
+    pace = Pace((0.1,), cosine, warm_up=1, average=0.9, longest=1.0)
+    plan = Training(tmp_path, minutes=1.0, log_every=2)
+    optimisers = [torch.optim.SGD(model.parameters(), 0.0)]
+    loop = Loop(plan, model, optimisers, pace, {}, {"width": 1})
+    shares, mended = list[float](), list[int]()
+
+    def descend(spent: float) -> dict[str, float]:
+        model.weight.sum().backward()
+        shares.append(spent)
+        return {"loss": len(shares)}
+
+    loop.run(descend, lambda: mended.append(loop.step), lambda: {"check": 7.0})
+    assert shares[0] == pytest.approx(5 / 60) and shares[-1] < 1.0
+    assert mended == list(range(len(shares))), "after each step, before it is counted"
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (first["step"], first["loss"], first["check"]) == (2, 1.5, 7.0)
+    saved = torch.load(loop.last, weights_only=True)
+    assert (saved["step"], saved["config"]) == (len(shares), {"width": 1})
+    assert saved["used"] >= 60
+    assert saved["model"]["weight"] < saved["ema"]["weight"], "the mean follows"
 
 
 def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
