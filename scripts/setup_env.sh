@@ -41,14 +41,6 @@ require_compiler() {
         "Then run this again."
 }
 
-# GCC 12 compiles llama.cpp's AMX code into an illegal instruction: it drops most of the tiles' shapes
-# (https://github.com/ggml-org/llama.cpp/pull/26954). Without this macro that code is left out; no
-# other processor has it.
-leave_amx_out() {
-    export CFLAGS="${CFLAGS:+$CFLAGS }-U__AMX_INT8__"
-    export CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }-U__AMX_INT8__"
-}
-
 has_any() {
     local program
     for program in "$@"; do
@@ -101,8 +93,11 @@ set_up_environment() {
         if [ -n "$extra" ]; then
             target=".[$extra]"
         fi
-        leave_amx_out
-        .venv/bin/python -m pip install --disable-pip-version-check --quiet -e "$target" ||
+        # GCC 12 compiles llama.cpp's AMX code into an illegal instruction: it drops most of the tiles'
+        # shapes (https://github.com/ggml-org/llama.cpp/pull/26954). Without this macro that code is
+        # left out, for pip alone.
+        CFLAGS="${CFLAGS:+$CFLAGS }-U__AMX_INT8__" CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }-U__AMX_INT8__" \
+            .venv/bin/python -m pip install --disable-pip-version-check --quiet -e "$target" ||
             fail "The installation failed; the reason stands above." \
                 "Once it is removed, run this again: what is already built is kept."
         echo "$wanted" >"$stamp"

@@ -194,9 +194,7 @@ def _scores_of_layer_1(model: Llama, ids: Any) -> Any:
     with torch.no_grad():
         embedded = model.emb(ids)
         q, k, v = model.blocks[0].project(embedded, cos, sin)
-        mixed = torch.nn.functional.torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True
-        )
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         q, k, _ = model.blocks[1].project(model.blocks[0].finish(embedded, mixed), cos, sin)
         return (q @ k.mT)[0]
 
