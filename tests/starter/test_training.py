@@ -557,6 +557,30 @@ def test_text_that_a_decoder_is_shown_wrongly_is_of_its_batch_and_nothing_else_i
     assert set(shown[changed].tolist()) <= set(tokens[:-1, 4:].flatten().tolist())
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_trainings_show_the_decoder_swapped_tokens(
+    alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    shown = list[torch.Tensor]()
+    decode = MicroWhisper.decode
+
+    def spy(model: MicroWhisper, tokens: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        shown.append(tokens)
+        return decode(model, tokens, audio)
+
+    monkeypatch.setattr(MicroWhisper, "decode", spy)
+    part = "decoder" if alone else "train"
+    monkeypatch.setattr(f"scripts.starter.stt.{part}.swapped", lambda tokens, *_: tokens * 0 + 7)
+    if alone:
+        plan = DecoderPlan(tmp_path / "work", minutes=0.001, init=EAR, utterances=20, together=1)
+        prepare_inventory(plan, tmp_path)
+        train_decoder(plan, tmp_path)
+    else:
+        train(Plan(tmp_path / "work", minutes=0.001), tmp_path)
+    assert shown and all(bool((tokens == 7).all()) for tokens in shown)
+
+
 def test_a_loop_trains_until_its_time_is_spent_and_logs_the_means_of_what_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
