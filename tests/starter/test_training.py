@@ -562,10 +562,10 @@ def test_trainings_show_the_decoder_swapped_tokens(
     alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    shown = list[torch.Tensor]()
+    shown = list[Any]()
     decode = MicroWhisper.decode
 
-    def spy(model: MicroWhisper, tokens: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+    def spy(model: MicroWhisper, tokens: Any, audio: Any) -> Any:
         shown.append(tokens)
         return decode(model, tokens, audio)
 
