@@ -14,13 +14,21 @@ from gateway.receptionist.profile import load_profile
 from gateway.receptionist.prompt import system_prompt
 from gateway.receptionist.tools import receptionist_tools
 from scripts.starter import corpus
-from scripts.starter.corpus.facts import demo_profile
+from scripts.starter.corpus.facts import all_services, demo_profile, elsewhere
 from scripts.starter.corpus.numbers import digits_spoken, number, phone_digits
 from scripts.starter.corpus.people import caller_name
-from scripts.starter.corpus.template import caller_templates, expand, reserved, slots_of, words
+from scripts.starter.corpus.template import (
+    caller_templates,
+    expand,
+    load,
+    more_templates,
+    reserved,
+    slots_of,
+    words,
+)
 from scripts.starter.llm.evaluate import kinds_of, script_of, take_apart
 
-QUESTIONS = Path(__file__).parents[2] / "scripts" / "starter" / "llm" / "questions.toml"
+QUESTIONS = Path(__file__).parents[2] / "scripts" / "starter" / "llm"
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
@@ -99,7 +107,7 @@ def test_surnames_kept_for_testing_are_not_drawn_in_training(lang: str) -> None:
 @pytest.mark.parametrize("lang", corpus.LANGS)
 def test_every_template_can_be_expanded_and_closes_its_brackets(lang: str) -> None:
     rng = random.Random(5)
-    for intent, templates in caller_templates(lang).items():
+    for intent, templates in (*caller_templates(lang).items(), *more_templates(lang).items()):
         for template in templates:
             for _ in range(5):
                 text = expand(template, rng, {slot: "X" for slot in slots_of(template)})
@@ -119,13 +127,65 @@ def test_prices_that_are_to_be_alike_differ_within_one_hundred() -> None:
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
-def test_hardly_any_test_question_is_among_the_sentences_of_callers(lang: str) -> None:
+@pytest.mark.parametrize(("file", "count"), [("questions.toml", 40), ("unseen.toml", 100)])
+def test_hardly_any_test_question_is_among_the_sentences_of_callers(
+    file: str, count: int, lang: str
+) -> None:
     """Stock phrases ("Where are you located?") may be; whoever adds a template must not look."""
-    asked = {_plain(item[0]) for item in tomllib.loads(QUESTIONS.read_text("utf-8"))[lang]}
+    found = tomllib.loads((QUESTIONS / file).read_text("utf-8"))[lang]
+    asked = {_plain(item[0]) for item in found}
     rng = random.Random(6)
     said = {_plain(corpus.caller_utterance(lang, rng)) for _ in range(20_000)}
-    assert len(asked) == 40
-    assert len(asked & said) <= 8
+    for _ in range(4000):
+        call = corpus.demo_call(lang, rng, limit=2, noise=0, wide=True)
+        said |= {_plain(message.content) for message in call.messages if message.role == "user"}
+    assert len(asked) == count
+    assert len(asked & said) <= count // 5
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_every_further_wording_can_be_said_in_some_call(lang: str) -> None:
+    """A slot that nothing fills would silently keep its template from ever being drawn."""
+    call = corpus.Call(lang, random.Random(8), corpus.DemoFacts(), wide=True)
+    filled = {
+        "hours_day": call.weekday_slots(3),
+        "name_q": {"biz": call.block.business},
+        **dict.fromkeys(("price", "has", "book_svc"), call.service_slots(call.own_service()[0])),
+    }
+    for intent, templates in more_templates(lang).items():
+        assert intent in caller_templates(lang)
+        for template in templates:
+            assert set(slots_of(template)) <= filled.get(intent, {}).keys(), template
+
+
+def test_every_service_has_verbs_and_none_of_them_is_what_no_business_offers() -> None:
+    deeds = load("deeds.toml")
+    assert {service.listed for service in all_services("en")} == deeds.keys()
+    for lang in corpus.LANGS:
+        listed = {service.listed for service in all_services(lang)}
+        assert listed and not listed & {service.listed for service in elsewhere(lang)}
+        assert all(deed[lang]["do"] and deed[lang]["they"] for deed in deeds.values())
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_only_in_a_wide_call_somebody_says_what_he_wants_by_a_verb(lang: str) -> None:
+    deeds = [deed[lang] for deed in load("deeds.toml").values()]
+    verbs = {verb.lower() for deed in deeds for key in ("do", "they") for verb in deed[key]}
+
+    def heard(wide: bool) -> int:
+        rng = random.Random(9)
+        calls = [corpus.make_call(lang, rng, noise=0, wide=wide) for _ in range(200)]
+        said = [m.content.lower() for call in calls for m in call.messages if m.role == "user"]
+        return sum(any(verb in text for verb in verbs) for text in said)
+
+    assert heard(True) >= 10 > 5 * heard(False)
+
+
+def test_a_wide_call_is_written_without_the_marks_that_people_leave_out_at_times() -> None:
+    rng = random.Random(10)
+    calls = [corpus.demo_call("ru", rng, noise=0, wide=True) for _ in range(60)]
+    said = " ".join(m.content for call in calls for m in call.messages if m.role == "user")
+    assert "ещё" in said.lower() and "еще" in said.lower()
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)

@@ -1,6 +1,8 @@
 """Single sentences of callers, outside any call (training text for the recogniser)."""
 
 import random
+from functools import cache
+from typing import Any
 
 from .dates import Spoken, any_day, any_time
 from .facts import Service, all_services, business_name
@@ -56,6 +58,11 @@ def note_text(lang: str, rng: random.Random) -> str:
     return note if lang == "en" and note.startswith("I ") else note[0].lower() + note[1:]
 
 
+def _cases(key: str, forms: list[str]) -> dict[str, str]:
+    """Slots of a name: nominative, accusative, genitive."""
+    return dict(zip((key, f"{key}_acc", f"{key}_gen"), forms, strict=True))
+
+
 def service_words(lang: str, service: Service, rng: random.Random, share: float) -> dict[str, str]:
     """The service as a caller names it; with probability ``share`` not in the profile's words."""
     forms: list[str] = [service.nominative, service.accusative, service.genitive]
@@ -63,7 +70,31 @@ def service_words(lang: str, service: Service, rng: random.Random, share: float)
     if other and rng.random() < share:
         alias = rng.choice(other)
         forms = [alias] * 3 if isinstance(alias, str) else alias
-    return dict(zip(("svc", "svc_acc", "svc_gen"), forms, strict=True))
+    return _cases("svc", forms)
+
+
+@cache
+def _deeds(lang: str) -> dict[str, dict[str, list[Any]]]:
+    found, pairs = load("deeds.toml"), zip(all_services("en"), all_services(lang), strict=True)
+    return {service.listed: found[english.listed][lang] for english, service in pairs}
+
+
+def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[str, str]:
+    """What else a caller says of a service, one of each kind in ``deeds.toml``; ``asked_INTENT`` is
+    a whole sentence.
+    """
+    slots: dict[str, str] = {}
+    for key, forms in _deeds(lang).get(service.listed, {}).items():
+        form = rng.choice(forms)
+        slots |= {key: form} if isinstance(form, str) else _cases(key, form)
+    asked = load(f"{lang}/callers_more.toml")["asked"].get(service.listed, {})
+    return slots | {f"asked_{intent}": rng.choice(found) for intent, found in asked.items()}
+
+
+def more_weekday_words(lang: str, index: int) -> dict[str, str]:
+    """Further forms of a weekday, 0 for Monday."""
+    forms = load(f"{lang}/callers_more.toml")["forms"]
+    return {key: days[index] for key, days in forms.items()}
 
 
 def person_words(

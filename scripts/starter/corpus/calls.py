@@ -5,13 +5,22 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .callers import note_text, person_words, service_words
-from .dates import Spoken, any_day, any_time, time_in_figures
-from .facts import Block, Facts, Service, all_services
-from .noise import Confusions, confuse, misread, stray, wrap
+from .callers import (
+    more_service_words,
+    more_weekday_words,
+    note_text,
+    person_words,
+    service_words,
+)
+from .dates import Spoken, any_day, any_time, time_in_figures, weekday
+from .facts import Block, Facts, Service, all_services, elsewhere
+from .noise import Confusions, confuse, misread, respell, stray, wrap
 from .people import caller_name
-from .template import caller_templates, expand, replies, slots_of
+from .template import caller_templates, expand, more_templates, replies, slots_of
 
+_COPIED = {"name", "note", "person"}  # slots that a reply repeats letter by letter
+_LOOSE = ("do", "they", "need", "called", "asked")  # slots that noise may spoil
+_MORE = 0.5  # the share of the further wordings, where a caller uses them
 # Between list items, and before the last one.
 _JOIN = {"en": (", ", " and "), "ru": (", ", " и "), "ar": ("، ", " و")}
 
@@ -45,7 +54,8 @@ def tool_call(function: str, **arguments: str) -> str:
 class Call:
     """A call in progress. ``noise`` is the share of caller sentences that are misread.
 
-    ``confusions`` holds, by language, words and what a recogniser really wrote for them.
+    ``confusions`` holds, by language, words and what a recogniser really wrote for them. In a
+    ``wide`` call the caller also uses the wordings that are for the chat model alone.
     """
 
     def __init__(
@@ -55,8 +65,9 @@ class Call:
         facts: Facts,
         noise: float = 0.2,
         confusions: dict[str, Confusions] | None = None,
+        wide: bool = False,
     ) -> None:
-        self.lang, self.rng, self.facts, self.noise = lang, rng, facts, noise
+        self.lang, self.rng, self.facts, self.noise, self.wide = lang, rng, facts, noise, wide
         self.confusions = confusions or {}
         self.messages = [Message("system", facts.system())]
         self.notes: list[TurnNote] = []
@@ -78,22 +89,34 @@ class Call:
     def hear(self, intent: str, slots: dict[str, str] | None = None) -> str:
         """The caller says something of this kind; returns it as the recogniser wrote it."""
         values = {"biz": self.block.business, "hotel": self._would} | (slots or {})
-        usable = [
-            template
-            for template in caller_templates(self.lang)[intent]
-            if all(slot in values for slot in slots_of(template))
-        ]
-        text = expand(self.rng.choice(usable), self.rng, values)
+        text = expand(self._template(intent, values), self.rng, values)
         text = wrap(self.lang, intent, text, self.rng)
         if self.rng.random() < self.noise:
             text = misread(self.lang, text, self.rng, words_too=not slots)
-        kept = list((slots or {}).values())
+        kept = [
+            value
+            for key, value in (slots or {}).items()
+            if not key.startswith(_LOOSE) and value.lower() in text.lower()
+        ]
         if self.noise:
             text = stray(self.lang, text, kept, self.rng)
         text = confuse(text, kept, self.confusions.get(self.lang, {}), self.rng)
+        if self.wide and not _COPIED & values.keys():
+            text = respell(self.lang, text, self.rng)
         self.messages.append(Message("user", text))
         self.caller_turns += 1
         return text
+
+    def _template(self, intent: str, values: dict[str, str]) -> str:
+        rng = self.rng
+        known = _usable(caller_templates(self.lang)[intent], values)
+        if self.wide and rng.random() < _MORE:
+            more = _usable(more_templates(self.lang).get(intent, []), values)
+            verbs = [found for found in more if any(s.startswith(_LOOSE) for s in slots_of(found))]
+            others = [found for found in more if found not in verbs]
+            asked = [found for key, found in values.items() if key == f"asked_{intent}"]
+            known = rng.choice([group for group in (verbs, others, asked) if group] or [known])
+        return rng.choice(known)
 
     def say(self, key: str, call: str = "", facts: tuple[str, ...] = (), **slots: str) -> None:
         """The assistant answers; ``facts`` are the parts that the evaluation looks for."""
@@ -122,7 +145,17 @@ class Call:
 
     def service_slots(self, service: Service) -> dict[str, str]:
         """How the caller names a service."""
-        return service_words(self.lang, service, self.rng, 0.45)
+        slots = service_words(self.lang, service, self.rng, 0.45)
+        if self.wide:
+            slots |= more_service_words(self.lang, service, self.rng)
+            if "called" in slots and self.rng.random() < 0.15:
+                slots |= {k.replace("called", "svc"): v for k, v in slots.items() if "called" in k}
+        return slots
+
+    def weekday_slots(self, index: int) -> dict[str, str]:
+        """How the caller names a weekday, 0 for Monday."""
+        slots = day_slots(weekday(self.lang, index))
+        return slots | more_weekday_words(self.lang, index) if self.wide else slots
 
     def person_slots(self, person: tuple[str, str]) -> dict[str, str]:
         """How the caller names a person; "the doctor" only where there is just one."""
@@ -137,6 +170,8 @@ class Call:
 
     def foreign_service(self) -> Service:
         """A service that the profile does not list."""
+        if self.wide and self.rng.random() < 0.5:
+            return self.rng.choice(elsewhere(self.lang))
         listed = {service.listed for service in self.block.services}
         choice = [service for service in all_services(self.lang) if service.listed not in listed]
         return self.rng.choice(choice)
@@ -176,6 +211,11 @@ class Call:
         """The caller dictates a message; returns it as it stands in the transcript."""
         note = note_text(self.lang, self.rng)
         return find(self.hear("say_note", {"note": note}), note)
+
+
+def _usable(templates: list[str], values: dict[str, str]) -> list[str]:
+    """The templates whose slots all have a value."""
+    return [found for found in templates if all(slot in values for slot in slots_of(found))]
 
 
 def find(text: str, value: str) -> str:

@@ -21,18 +21,20 @@ def make_call(
     with_tools: bool = False,
     noise: float = 0.2,
     confusions: dict[str, Confusions] | None = None,
+    wide: bool = False,
 ) -> Call:
     """A call to a random business; ``limit`` is the number of caller turns after which it ends.
 
     ``langs`` are the languages of the profile (drawn when left out), ``with_tools`` adds the line
-    that names the tools, ``heldout`` draws facts that training never sees.
+    that names the tools, ``heldout`` draws facts that training never sees. ``wide`` is explained in
+    ``Call``.
     """
     if langs is None:
         extra = rng.choices([0, 1, 2], [55, 25, 20])[0]
         langs = [lang, *rng.sample([other for other in LANGS if other != lang], extra)]
         rng.shuffle(langs)
     facts = Facts(langs, rng, heldout)
-    return _play(Call(lang, rng, facts, noise, confusions), limit, with_tools)
+    return _play(Call(lang, rng, facts, noise, confusions, wide), limit, with_tools)
 
 
 def demo_call(
@@ -43,16 +45,19 @@ def demo_call(
     with_tools: bool = False,
     noise: float = 0.2,
     confusions: dict[str, Confusions] | None = None,
+    wide: bool = False,
 ) -> Call:
     """A call to the demonstration clinic, see ``make_call``."""
-    return _play(Call(lang, rng, DemoFacts(), noise, confusions), limit, with_tools)
+    return _play(Call(lang, rng, DemoFacts(), noise, confusions, wide), limit, with_tools)
 
 
 def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]) -> Call:
     """An exercise in looking things up: every price of a random business, the list of what it
     offers, three times, then a person.
     """
-    call = Call(lang, rng, Facts([lang], rng, alike=rng.random() < 0.7), confusions=confusions)
+    call = Call(
+        lang, rng, Facts([lang], rng, alike=rng.random() < 0.7), confusions=confusions, wide=True
+    )
     priced = list(zip(call.block.services, call.block.prices, strict=True))
     for service, amount in rng.sample(priced, len(priced)):
         tasks.tell_price(call, rng.choice(["price", "has"]), service, amount)

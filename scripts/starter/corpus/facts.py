@@ -89,6 +89,12 @@ def trades() -> list[str]:
 
 
 @cache
+def elsewhere(lang: str) -> list[Service]:
+    """What callers ask for and no business offers."""
+    return [_service(lang, row) for row in load("elsewhere.toml")["rows"]]
+
+
+@cache
 def all_services(lang: str) -> list[Service]:
     """Every service of every trade."""
     return [_service(lang, row) for trade in trades() for row in load("services.toml")[trade]]

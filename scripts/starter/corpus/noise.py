@@ -7,6 +7,8 @@ from .template import capitalise, vocabulary, words
 
 Confusions = dict[str, list[str]]
 
+_PLAIN = {"ru": str.maketrans("ёЁ", "еЕ"), "ar": str.maketrans("أإآى", "اااي")}
+
 # Sentences that people like to open and close politely.
 WRAPPED = frozenset(
     "hours hours_day address price has services book book_svc book_svc_day book_all book_full move "
@@ -67,6 +69,12 @@ def stray(lang: str, text: str, kept: list[str], rng: random.Random) -> str:
         if all(value in changed for value in kept if value in text):
             text = changed
     return text
+
+
+def respell(lang: str, text: str, rng: random.Random) -> str:
+    """Now and then without what people and recognisers leave out: ё, and what stands on an alif."""
+    plain = _PLAIN.get(lang)
+    return text.translate(plain) if plain and rng.random() < 0.25 else text
 
 
 def confuse(text: str, kept: list[str], table: Confusions, rng: random.Random) -> str:

@@ -29,7 +29,7 @@ def hours_on_day(call: Call) -> None:
     if call.rng.random() < 0.3 and call.facts.closed_days:
         index = call.rng.choice(call.facts.closed_days)
     day, block = weekday(call.lang, index), call.block
-    call.hear("hours_day", day_slots(day))
+    call.hear("hours_day", call.weekday_slots(index))
     if call.is_closed(day):
         named = day.at if call.lang == "ru" else day.nom
         call.say("day_closed", on_day=day.at, facts=(named, block.open))

@@ -53,6 +53,13 @@ def caller_templates(lang: str) -> dict[str, list[str]]:
 
 
 @cache
+def more_templates(lang: str) -> dict[str, list[str]]:
+    """Further wordings by intent, for the chat model alone."""
+    found = load(f"{lang}/callers_more.toml")
+    return {intent: wordings for intent, wordings in found.items() if isinstance(wordings, list)}
+
+
+@cache
 def replies(lang: str) -> dict[str, str]:
     """The one reply form of each kind."""
     return dict(load(f"{lang}/replies.toml")["reply"])

@@ -204,6 +204,7 @@ class CallBatches:
                 limit=rng.choice([2, 3, 5, 7]),
                 with_tools=rng.random() < 0.35,
                 confusions=self._confusions,
+                wide=True,
             )
             encoded = encode_call(self.tokenizer, call.messages)
             if len(encoded[0]) <= _LONGEST:
@@ -221,6 +222,7 @@ class CallBatches:
                     limit=rng.choice([1, 1, 1, 2, 3, 4, 6]),
                     with_tools=with_tools,
                     confusions=self._confusions,
+                    wide=True,
                 )
                 encoded = encode_call(self.tokenizer, call.messages[1:])
                 if len(encoded[0]) <= _LONGEST_AFTER_PROFILE:
@@ -237,7 +239,8 @@ class CallBatches:
         rng, drills = self.rng, []
         for _ in range(2 * self._pool):
             draw = corpus.demo_call if rng.random() < 0.5 else corpus.make_call
-            call = draw(rng.choice(corpus.LANGS), rng, limit=3, confusions=self._confusions)
+            lang = rng.choice(corpus.LANGS)
+            call = draw(lang, rng, limit=3, confusions=self._confusions, wide=True)
             for note in call.notes:
                 if note.key in _DRILLS:
                     start = max(1, note.index - rng.choice(_DRILLS[note.key]))

@@ -137,10 +137,10 @@ class Tally:
         return {name: f"{a}/{b}" for name, (a, b) in sorted(self._counts.items())}
 
 
-def own_words(chat: Chat, show: bool = False) -> dict[str, str]:
-    """The questions of questions.toml, each right after the clinic's greeting."""
+def own_words(chat: Chat, file: str = "questions.toml", show: bool = False) -> dict[str, str]:
+    """The questions of ``file``, each right after the clinic's greeting."""
     tally = Tally()
-    questions = tomllib.loads((Path(__file__).parent / "questions.toml").read_text("utf-8"))
+    questions = tomllib.loads((Path(__file__).parent / file).read_text("utf-8"))
     facts = corpus.DemoFacts()
     for lang, items in questions.items():
         greeting = expand(
