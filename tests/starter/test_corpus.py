@@ -63,6 +63,18 @@ def test_an_exercise_in_looking_up_asks_for_every_price_once_and_at_last_for_a_p
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
+def test_a_call_of_questions_asks_the_clinic_about_itself_and_books_nothing(lang: str) -> None:
+    rng, asked = random.Random(6), set()
+    for _ in range(60):
+        call = corpus.question_call(lang, rng, {})
+        asked |= {note.key for note in call.notes}
+        assert call.caller_turns == 4
+        assert not any("<tool_call>" in message.content for message in call.messages)
+    wanted = {"hours", "day_open", "day_closed", "address", "services", "no_svc", "price", "has"}
+    assert asked == wanted | {"greet"}
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
 def test_tool_calls_of_the_corpus_have_the_arguments_that_the_gateway_binds(lang: str) -> None:
     tools = {tool.name: json.loads(tool.parameters) for tool in receptionist_tools(load_profile())}
     rng, seen = random.Random(2), set()

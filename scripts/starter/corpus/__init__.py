@@ -6,7 +6,7 @@ The wording lives in ``data/`` (TOML, one template a line); the code here only c
 
 from .callers import caller_utterance
 from .calls import Call, Message, TurnNote
-from .dialogues import demo_call, lookup_call, make_call
+from .dialogues import demo_call, lookup_call, make_call, question_call
 from .facts import TOOLS, DemoFacts, Facts
 from .template import LANGS
 
@@ -22,4 +22,5 @@ __all__ = [
     "demo_call",
     "lookup_call",
     "make_call",
+    "question_call",
 ]

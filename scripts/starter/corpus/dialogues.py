@@ -69,6 +69,16 @@ def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]
     return call
 
 
+def question_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]) -> Call:
+    """A call to the demonstration clinic with nothing but four questions about what it offers."""
+    call = Call(lang, rng, DemoFacts(), confusions=confusions, wide=True)
+    if rng.random() < 0.85:
+        call.say("greet", facts=(call.block.business,))
+    for _ in range(4):
+        rng.choice(tasks.QUESTIONS)(call)
+    return call
+
+
 def _play(call: Call, limit: int | None, with_tools: bool) -> Call:
     rng, lang = call.rng, call.lang
     if with_tools:

@@ -45,7 +45,7 @@ def address(call: Call) -> None:
 
 def price(call: Call) -> None:
     if call.rng.random() < 0.15:
-        refuse_service(call, "price")
+        refuse_price(call)
         return
     service, amount = call.own_service()
     tell_price(call, "price", service, amount)
@@ -58,6 +58,15 @@ def has(call: Call) -> None:
     if call.rng.random() < 0.4:
         refuse_service(call)
         return
+    ask_whether(call)
+
+
+def ask_price(call: Call) -> None:
+    tell_price(call, "price", *call.own_service())
+
+
+def ask_whether(call: Call) -> None:
+    """The caller asks for a service that the business offers."""
     tell_price(call, "has", *call.own_service())
 
 
@@ -73,6 +82,10 @@ def refuse_service(call: Call, intent: str = "has") -> None:
     call.hear(intent, call.service_slots(foreign))
     phrase, items = call.listing()
     call.say("no_svc", svc=foreign.listed, list=phrase, facts=items)
+
+
+def refuse_price(call: Call) -> None:
+    refuse_service(call, "price")
 
 
 def services(call: Call) -> None:
@@ -224,6 +237,12 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
     (_plain("smalltalk"), 0.8),
     (_plain("thanks"), 0.8),
 ]
+
+# What is asked about the business itself.
+QUESTIONS = (
+    *(hours, hours_on_day, address, services, refuse_service, refuse_price),
+    *(ask_price, ask_price, ask_whether, ask_whether),
+)
 
 
 def pick_task(rng: random.Random) -> Callable[[Call], None]:

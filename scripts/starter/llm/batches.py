@@ -214,9 +214,8 @@ class CallBatches:
     def _demo_batches(self) -> list[Batch]:
         rng, batches = self.rng, []
         for with_tools in (True, False, False, False, False):
-            calls = []
-            for _ in range(self._pool // 4):
-                call = corpus.demo_call(
+            calls = [
+                corpus.demo_call(
                     rng.choice(corpus.LANGS),
                     rng,
                     limit=rng.choice([1, 1, 1, 2, 3, 4, 6]),
@@ -224,13 +223,21 @@ class CallBatches:
                     confusions=self._confusions,
                     wide=True,
                 )
-                encoded = encode_call(self.tokenizer, call.messages[1:])
-                if len(encoded[0]) <= _LONGEST_AFTER_PROFILE:
-                    calls.append(encoded)
-            profile, _ = encode_call(self.tokenizer, call.messages[:1])
-            groups = packed(calls, self.tokens * 3 // 4)
-            batches += [collate(group, profile) for group in groups]
-        return batches
+                for _ in range(self._pool // 4)
+            ]
+            batches += self._after_profile(calls)
+        # In whole calls most of what counts is the way to an appointment, not what the clinic is.
+        asked = range(self._pool * 3 // 4)
+        return batches + self._after_profile(
+            [corpus.question_call(rng.choice(corpus.LANGS), rng, self._confusions) for _ in asked]
+        )
+
+    def _after_profile(self, calls: list[corpus.Call]) -> list[Batch]:
+        """Batches of calls that share their first message."""
+        encoded = [encode_call(self.tokenizer, call.messages[1:]) for call in calls]
+        short = [call for call in encoded if len(call[0]) <= _LONGEST_AFTER_PROFILE]
+        profile, _ = encode_call(self.tokenizer, calls[0].messages[:1])
+        return [collate(group, profile) for group in packed(short, self.tokens * 3 // 4)]
 
     def _drill_batches(self) -> list[Batch]:
         """Excerpts without the profile, and calls about little else than prices. In a whole call
