@@ -91,10 +91,10 @@ def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[
     return slots | {f"asked_{intent}": rng.choice(found) for intent, found in asked.items()}
 
 
-def more_weekday_words(lang: str, index: int) -> dict[str, str]:
+def more_weekday_words(lang: str, index: int, rng: random.Random) -> dict[str, str]:
     """Further forms of a weekday, 0 for Monday."""
     forms = load(f"{lang}/callers_more.toml")["forms"]
-    return {key: days[index] for key, days in forms.items()}
+    return {key: rng.choice(days[index].split("/")) for key, days in forms.items()}
 
 
 def person_words(

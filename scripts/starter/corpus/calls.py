@@ -155,7 +155,7 @@ class Call:
     def weekday_slots(self, index: int) -> dict[str, str]:
         """How the caller names a weekday, 0 for Monday."""
         slots = day_slots(weekday(self.lang, index))
-        return slots | more_weekday_words(self.lang, index) if self.wide else slots
+        return slots | more_weekday_words(self.lang, index, self.rng) if self.wide else slots
 
     def person_slots(self, person: tuple[str, str]) -> dict[str, str]:
         """How the caller names a person; "the doctor" only where there is just one."""

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,8 @@ _DRILLS = {
     "moved": (2,),
     "cancelled": (2,),
 }
-_DRILL_EVERY = 3
+# What batches hold, in turn.
+_TURNS = ("drills", "questions", "calls", "questions", "calls")
 _LONGEST, _LONGEST_AFTER_PROFILE = 900, 500
 
 Encoded = tuple[list[int], list[float]]
@@ -153,8 +155,8 @@ def load_confusions(path: Path | None) -> dict[str, Confusions]:
 
 
 class CallBatches:
-    """Endless batches: every third holds drills; half of what counts in the others comes from calls
-    to the demonstration clinic.
+    """Endless batches of whole calls, of drills, and of questions to the demonstration clinic. Half
+    of what counts in the whole calls comes from calls to that clinic.
     """
 
     def __init__(
@@ -167,27 +169,33 @@ class CallBatches:
     ) -> None:
         self.tokenizer, self.rng, self.tokens = tokenizer, rng, tokens
         self._confusions, self._pool = confusions or {}, pool
-        self._demo: list[Batch] = []
-        self._other: list[Batch] = []
-        self._drills: list[Batch] = []
+        self._waiting: dict[str, list[Batch]] = defaultdict(list)
         self._counted = {"demo": 0, "other": 0}
         self._drawn = 0
 
     def next(self) -> Batch:
-        """The next batch; every third one holds drills."""
+        """The next batch."""
+        kind = _TURNS[self._drawn % len(_TURNS)]
         self._drawn += 1
-        if self._drawn % _DRILL_EVERY == 0:
-            self._drills = self._drills or self._drill_batches()
-            return self._drills.pop()
+        if kind != "calls":
+            return self._draw(kind)
         counted = self._counted
-        demo = counted["demo"] <= _DEMO_SHARE * sum(counted.values())
-        queue = self._demo if demo else self._other
-        if not queue:
-            queue += self._demo_batches() if demo else self._other_batches()
-            self.rng.shuffle(queue)
-        batch = queue.pop()
-        counted["demo" if demo else "other"] += int((batch.weights > 0).sum())
+        kind = "demo" if counted["demo"] <= _DEMO_SHARE * sum(counted.values()) else "other"
+        batch = self._draw(kind)
+        counted[kind] += int((batch.weights > 0).sum())
         return batch
+
+    def _draw(self, kind: str) -> Batch:
+        make = {
+            "demo": self._demo_batches,
+            "other": self._other_batches,
+            "drills": self._drill_batches,
+            "questions": self._question_batches,
+        }
+        if not self._waiting[kind]:
+            self._waiting[kind] = make[kind]()
+            self.rng.shuffle(self._waiting[kind])
+        return self._waiting[kind].pop()
 
     def _other_batches(self) -> list[Batch]:
         rng, calls = self.rng, []
@@ -226,10 +234,15 @@ class CallBatches:
                 for _ in range(self._pool // 4)
             ]
             batches += self._after_profile(calls)
-        # In whole calls most of what counts is the way to an appointment, not what the clinic is.
-        asked = range(self._pool * 3 // 4)
-        return batches + self._after_profile(
-            [corpus.question_call(rng.choice(corpus.LANGS), rng, self._confusions) for _ in asked]
+        return batches
+
+    def _question_batches(self) -> list[Batch]:
+        """In whole calls most of what counts is the way to an appointment, and each wording of a
+        question is rare: a model that met no others knew only four in five of those it had met.
+        """
+        langs = [self.rng.choice(corpus.LANGS) for _ in range(self._pool)]
+        return self._after_profile(
+            [corpus.question_call(lang, self.rng, self._confusions) for lang in langs]
         )
 
     def _after_profile(self, calls: list[corpus.Call]) -> list[Batch]:
@@ -256,6 +269,4 @@ class CallBatches:
         for _ in range(self._pool * 2 // 3):
             call = corpus.lookup_call(rng.choice(corpus.LANGS), rng, self._confusions)
             drills.append(encode_call(self.tokenizer, call.messages))
-        batches = [collate(group) for group in packed(drills, self.tokens)]
-        rng.shuffle(batches)
-        return batches
+        return [collate(group) for group in packed(drills, self.tokens)]
