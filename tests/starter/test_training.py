@@ -27,7 +27,13 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from torch.multiprocessing import ProcessRaisedException  # noqa: E402
 
-from scripts.starter.llm.batches import encode_call, encode_drill, packed, recall_batch  # noqa: E402
+from scripts.starter.llm.batches import (  # noqa: E402
+    CallBatches,
+    encode_call,
+    encode_drill,
+    packed,
+    recall_batch,
+)
 from scripts.starter.llm.model import Llama, Shape, attend, plant_copying  # noqa: E402
 from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.llm.tool_calls import tool_calls  # noqa: E402
@@ -174,6 +180,20 @@ def test_a_drill_counts_its_last_reply_only_and_nothing_that_it_does_not_tell(
     assert counted == "To confirm, for Helen Brin. Is that right?"
     first = tokenizer.encode(" Helen", add_special_tokens=False).ids[0]
     assert max(weights) == weights[len(ids) - 1 - ids[::-1].index(first)], "the name's first token"
+
+
+def test_two_of_five_batches_ask_the_clinic_about_itself_and_share_its_profile(
+    tokenizer: Any,
+) -> None:
+    data = CallBatches(tokenizer, random.Random(3), 2048, pool=12)
+    for turn in range(10):
+        batch = data.next()
+        told = tokenizer.decode(batch.ids[batch.weights > 0].tolist(), skip_special_tokens=False)
+        if turn % 5 in (1, 3):
+            assert batch.prefix is not None
+            assert "Pearl Dental Clinic" in tokenizer.decode(batch.prefix[0].tolist())
+            assert "tool_call" not in told
+        assert batch.ids.numel() <= 2048 and (batch.weights > 0).any()
 
 
 @pytest.mark.parametrize(("head", "back"), [(0, 1), (4, 2), (5, 3)])
