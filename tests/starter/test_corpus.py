@@ -172,7 +172,7 @@ def test_every_further_wording_can_be_said_in_some_call(lang: str) -> None:
 
 def test_every_service_has_verbs_and_none_of_them_is_what_no_business_offers() -> None:
     deeds = load("deeds.toml")
-    assert {service.listed for service in all_services("en")} == deeds.keys()
+    assert {service.listed for service in all_services("en")} <= deeds.keys()
     for lang in corpus.LANGS:
         listed = {service.listed for service in all_services(lang)}
         assert listed and not listed & {service.listed for service in elsewhere(lang)}

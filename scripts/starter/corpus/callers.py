@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from .dates import Spoken, any_day, any_time
-from .facts import Service, all_services, business_name
+from .facts import Service, all_services, business_name, elsewhere
 from .noise import wrap
 from .numbers import digits_spoken, phone_digits
 from .people import any_target, caller_name
@@ -75,8 +75,9 @@ def service_words(lang: str, service: Service, rng: random.Random, share: float)
 
 @cache
 def _deeds(lang: str) -> dict[str, dict[str, list[Any]]]:
-    found, pairs = load("deeds.toml"), zip(all_services("en"), all_services(lang), strict=True)
-    return {service.listed: found[english.listed][lang] for english, service in pairs}
+    english, here = ([*all_services(each), *elsewhere(each)] for each in ("en", lang))
+    names = {one.listed: other.listed for one, other in zip(english, here, strict=True)}
+    return {names[name]: deeds[lang] for name, deeds in load("deeds.toml").items()}
 
 
 def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[str, str]:
