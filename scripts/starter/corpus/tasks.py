@@ -240,7 +240,7 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
 
 # What is asked about the business itself.
 QUESTIONS = (
-    *(hours, hours_on_day, address, services, refuse_service, refuse_price),
+    *(hours, hours_on_day, address, services, refuse_service, refuse_service, refuse_price),
     *(ask_price, ask_price, ask_whether, ask_whether),
 )
 
