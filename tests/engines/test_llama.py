@@ -218,7 +218,7 @@ def test_max_tokens_bounds_the_reply(chat: LlamaChat) -> None:
 
 def test_seed_repeats_a_sampled_reply_and_another_seed_changes_it(shared: LlamaChat) -> None:
     def reply(seed: int) -> str:
-        hot = request(temperature=1.5, seed=seed, min_p=0.0, repeat_penalty=1.1, max_tokens=20)
+        hot = request(temperature=2.0, seed=seed, top_p=1.0, min_p=0.0, max_tokens=20)
         return asyncio.run(collect(shared, hot))
 
     assert reply(7) == reply(7)
