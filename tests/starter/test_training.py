@@ -196,6 +196,23 @@ def test_two_of_five_batches_ask_the_clinic_about_itself_and_share_its_profile(
         assert batch.ids.numel() <= 2048 and (batch.weights > 0).any()
 
 
+@pytest.mark.parametrize(("init", "tokens"), [(None, 2048), (CHAT, 8192)])
+def test_a_chat_model_goes_on_in_larger_batches_than_it_began_with(
+    init: Path | None, tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Spy(CallBatches):
+        def __init__(self, *args: Any) -> None:
+            asked.append(args[2])
+            super().__init__(args[0], args[1], 512, pool=12)
+
+    monkeypatch.setattr("scripts.starter.llm.train.CallBatches", Spy)
+    restore_tokenizer(CHAT, tmp_path / "tokenizer.json")
+    train_chat(ChatPlan(tmp_path, minutes=0.001, init=init))
+    assert asked == [tokens]
+
+
 @pytest.mark.parametrize(("head", "back"), [(0, 1), (4, 2), (5, 3)])
 def test_a_planted_head_looks_so_many_tokens_back_wherever_it_stands(head: int, back: int) -> None:
     torch.manual_seed(1)

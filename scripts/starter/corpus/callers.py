@@ -82,12 +82,15 @@ def _deeds(lang: str) -> dict[str, dict[str, list[Any]]]:
 
 def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[str, str]:
     """What else a caller says of a service, one of each kind in ``deeds.toml``; ``asked_INTENT`` is
-    a whole sentence.
+    a whole sentence. At times what the service is ``called`` stands for its name too.
     """
     slots: dict[str, str] = {}
     for key, forms in _deeds(lang).get(service.listed, {}).items():
         form = rng.choice(forms)
-        slots |= {key: form} if isinstance(form, str) else _cases(key, form)
+        cases = [form] * 3 if isinstance(form, str) else form
+        slots |= _cases(key, cases)
+        if key == "called" and rng.random() < 0.15:
+            slots |= _cases("svc", cases)
     asked = load(f"{lang}/callers_more.toml")["asked"].get(service.listed, {})
     return slots | {f"asked_{intent}": rng.choice(found) for intent, found in asked.items()}
 
@@ -95,7 +98,7 @@ def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[
 def more_weekday_words(lang: str, index: int, rng: random.Random) -> dict[str, str]:
     """Further forms of a weekday, 0 for Monday."""
     forms = load(f"{lang}/callers_more.toml")["forms"]
-    return {key: rng.choice(days[index].split("/")) for key, days in forms.items()}
+    return {key: rng.choice(days[index]) for key, days in forms.items()}
 
 
 def person_words(

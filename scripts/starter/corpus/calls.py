@@ -113,9 +113,9 @@ class Call:
         if self.wide and rng.random() < _MORE:
             more = _usable(more_templates(self.lang).get(intent, []), values)
             verbs = [found for found in more if any(s.startswith(_LOOSE) for s in slots_of(found))]
-            others = [found for found in more if found not in verbs]
-            asked = [found for key, found in values.items() if key == f"asked_{intent}"]
-            known = rng.choice([group for group in (verbs, others, asked) if group] or [known])
+            groups = [verbs, [found for found in more if found not in verbs]]
+            groups += [[values[asked]]] if (asked := f"asked_{intent}") in values else []
+            known = rng.choice([group for group in groups if group] or [known])
         return rng.choice(known)
 
     def say(self, key: str, call: str = "", facts: tuple[str, ...] = (), **slots: str) -> None:
@@ -148,8 +148,6 @@ class Call:
         slots = service_words(self.lang, service, self.rng, 0.45)
         if self.wide:
             slots |= more_service_words(self.lang, service, self.rng)
-            if "called" in slots and self.rng.random() < 0.15:
-                slots |= {k.replace("called", "svc"): v for k, v in slots.items() if "called" in k}
         return slots
 
     def weekday_slots(self, index: int) -> dict[str, str]:
