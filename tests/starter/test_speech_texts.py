@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from scripts.starter.corpus import LANGS
+from scripts.starter import corpus
+from scripts.starter.corpus import LANGS, calls
 from scripts.starter.stt import text as texts_of_speech
 from scripts.starter.stt.evaluate import Heard, digits_of, edits, normalise
 from scripts.starter.stt.text import (
@@ -16,6 +17,7 @@ from scripts.starter.stt.text import (
     Sentences,
     Source,
     clean,
+    further,
     general,
     is_held_out,
     phone,
@@ -57,6 +59,17 @@ def test_a_fifth_of_the_training_is_wide_sentences_and_nothing_of_the_usual_test
 
     assert 90 < marked(training=True) < 190
     assert marked(training=False) == 0
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_training_hears_what_the_chat_model_is_asked_in_further_wordings(
+    lang: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = {"services": ["Zwok."], "price": ["Zwok."], "has": ["Zwok."]}
+    monkeypatch.setattr(calls, "more_templates", lambda _: templates)
+    rng = random.Random(5)
+    assert 40 < sum("zwok" in further(lang, rng).lower() for _ in range(300)) < 200
+    assert not any("zwok" in corpus.caller_utterance(lang, rng).lower() for _ in range(300))
 
 
 @pytest.mark.parametrize("lang", LANGS)

@@ -20,7 +20,8 @@ from .template import caller_templates, expand, more_templates, replies, slots_o
 
 _COPIED = {"name", "note", "person"}  # slots that a reply repeats letter by letter
 _LOOSE = ("do", "they", "need", "called", "asked")  # slots that noise may spoil
-_MORE = 0.5  # the share of the further wordings, where a caller uses them
+_MORE = 0.7  # the share of the further wordings, where a caller uses them
+_WHOLE = 3  # how often whole sentences about a service are drawn for once a verb is
 # Between list items, and before the last one.
 _JOIN = {"en": (", ", " and "), "ru": (", ", " и "), "ar": ("، ", " و")}
 
@@ -55,7 +56,7 @@ class Call:
     """A call in progress. ``noise`` is the share of caller sentences that are misread.
 
     ``confusions`` holds, by language, words and what a recogniser really wrote for them. In a
-    ``wide`` call the caller also uses the wordings that are for the chat model alone.
+    ``wide`` call the caller also uses the wordings that are for the trainings alone.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Call:
         if self.noise:
             text = stray(self.lang, text, kept, self.rng)
         text = confuse(text, kept, self.confusions.get(self.lang, {}), self.rng)
-        if self.wide and not _COPIED & values.keys():
+        if self.wide and self.noise and not _COPIED & values.keys():
             text = respell(self.lang, text, self.rng)
         self.messages.append(Message("user", text))
         self.caller_turns += 1
@@ -113,8 +114,9 @@ class Call:
         if self.wide and rng.random() < _MORE:
             more = _usable(more_templates(self.lang).get(intent, []), values)
             verbs = [found for found in more if any(s.startswith(_LOOSE) for s in slots_of(found))]
-            groups = [verbs, [found for found in more if found not in verbs]]
-            groups += [[values[asked]]] if (asked := f"asked_{intent}") in values else []
+            plain = [found for found in more if found not in verbs]
+            whole = [values[asked]] if (asked := f"asked_{intent}") in values else []
+            groups = [verbs, plain, *_WHOLE * [whole]]
             known = rng.choice([group for group in groups if group] or [known])
         return rng.choice(known)
 

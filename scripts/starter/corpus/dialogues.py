@@ -69,9 +69,15 @@ def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]
     return call
 
 
-def question_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]) -> Call:
-    """A call to the demonstration clinic with nothing but four questions about what it offers."""
-    call = Call(lang, rng, DemoFacts(), confusions=confusions, wide=True)
+def question_call(
+    lang: str,
+    rng: random.Random,
+    *,
+    noise: float = 0.2,
+    confusions: dict[str, Confusions] | None = None,
+) -> Call:
+    """A call to the demonstration clinic with four questions and no wish beside them."""
+    call = Call(lang, rng, DemoFacts(), noise, confusions, wide=True)
     if rng.random() < 0.85:
         call.say("greet", facts=(call.block.business,))
     for _ in range(4):

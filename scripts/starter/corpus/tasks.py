@@ -178,9 +178,14 @@ def own_person(call: Call) -> None:
     _transfer(call, wanted[0])
 
 
-def out_of_domain(call: Call) -> None:
+def decline(call: Call) -> None:
+    """The caller asks what has nothing to do with the business."""
     call.hear("out_of_domain")
     call.say("out")
+
+
+def out_of_domain(call: Call) -> None:
+    decline(call)
     _perhaps_message(call)
 
 
@@ -238,10 +243,10 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
     (_plain("thanks"), 0.8),
 ]
 
-# What is asked about the business itself.
+# What is asked about the business itself, and what is not for it.
 QUESTIONS = (
     *(hours, hours_on_day, address, services, refuse_service, refuse_service, refuse_price),
-    *(ask_price, ask_price, ask_whether, ask_whether),
+    *(ask_price, ask_price, ask_whether, ask_whether, decline, _plain("name_q")),
 )
 
 

@@ -54,7 +54,7 @@ def caller_templates(lang: str) -> dict[str, list[str]]:
 
 @cache
 def more_templates(lang: str) -> dict[str, list[str]]:
-    """Further wordings by intent, for the chat model alone."""
+    """Further wordings by intent, for the trainings alone."""
     found = load(f"{lang}/callers_more.toml")
     return {intent: wordings for intent, wordings in found.items() if isinstance(wordings, list)}
 

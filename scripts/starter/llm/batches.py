@@ -240,9 +240,10 @@ class CallBatches:
         """In whole calls most of what counts is the way to an appointment, and each wording of a
         question is rare: a model that met no others knew only four in five of those it had met.
         """
-        langs = [self.rng.choice(corpus.LANGS) for _ in range(self._pool)]
+        rng, heard = self.rng, self._confusions
+        langs = [rng.choice(corpus.LANGS) for _ in range(self._pool)]
         return self._after_profile(
-            [corpus.question_call(lang, self.rng, self._confusions) for lang in langs]
+            [corpus.question_call(lang, rng, confusions=heard) for lang in langs]
         )
 
     def _after_profile(self, calls: list[corpus.Call]) -> list[Batch]:

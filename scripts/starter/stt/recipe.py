@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .dataset import Sizes, SpeechSet, make_set
-from .text import Source, phone, unseen, wide
+from .text import Source, further, phone, unseen, wide
 
 if TYPE_CHECKING:
     from scripts.starter.together import Training
@@ -23,6 +23,7 @@ _TESTS: dict[str, tuple[Sizes, int, Source | None]] = {
     "phones": (Sizes(espeak=30, flite=0, piper=15), 98, phone),
     "unseen": (Sizes(espeak=38, flite=38, piper=38), 97, unseen),
     "wide": (Sizes(espeak=60, flite=45, piper=30), 96, wide),
+    "further": (Sizes(espeak=60, flite=45, piper=30), 95, further),
 }
 
 
@@ -118,7 +119,7 @@ def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 10
     ear = ShortWindow(model)
     rows = word_errors(ear, SpeechSet(data / "test"), limit)
     others = {"phones": "phone numbers", "unseen": "unseen wordings", "wide": "wide sentences"}
-    for name, title in others.items():
+    for name, title in (others | {"further": "further wordings"}).items():
         for row in word_errors(ear, SpeechSet(data / name), limit, phones=name == "phones"):
             rows.append(row | {"set": f"{title}, {row['set']}"})
     rows.append(windows(ear, SpeechSet(data / "test")))

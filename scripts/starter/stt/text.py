@@ -125,6 +125,17 @@ def wide(lang: str, rng: random.Random) -> str:
     return expand(rng.choice(_wide(lang)), rng, {})
 
 
+def further(lang: str, rng: random.Random) -> str:
+    """What a caller says in the further wordings, which only the chat model's calls hold besides;
+    three times in five a question about what the demonstration clinic offers.
+    """
+    if rng.random() < 0.6:
+        call = corpus.question_call(lang, rng, noise=0.0)
+    else:
+        call = corpus.demo_call(lang, rng, limit=3, noise=0.0, wide=True)
+    return rng.choice([message.content for message in call.messages if message.role == "user"])
+
+
 def word_mix(lang: str, rng: random.Random) -> str:
     """Words without grammar, so that the recogniser cannot guess them."""
     kind = rng.random()
@@ -236,9 +247,10 @@ class Sentences:
     """An endless supply of sentences; every draw comes from ``rng``.
 
     ``sources`` replaces the usual mixture by functions of language and ``rng``, with weights.
-    ``training`` adds to it what the recogniser is trained on besides: wide sentences, both kinds
-    drawn so that no word of the usual ones, and no common one of the wide ones, is rare (see
-    ``Evenly``): a tenth, half and a fifth of all; and more telephone numbers, which have few words.
+    ``training`` adds to it what the recogniser is trained on besides: wide sentences, and all kinds
+    drawn so that no word of the usual and the further ones, and no common one of the wide ones, is
+    rare (see ``Evenly``): two fifths, a fifth and a sixth of all are usual, further and wide ones
+    drawn like that; and more telephone numbers, which have few words.
     """
 
     def __init__(
@@ -252,7 +264,9 @@ class Sentences:
         self._callers: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         self._replies: dict[str, deque[str]] = {lang: deque() for lang in corpus.LANGS}
         evenly, common = Evenly(self._usual), Evenly(wide, least=20)
-        self._free: tuple[Source, ...] = (word_mix, pieced, evenly.pieces, common.pieces)
+        asked = Evenly(further, size=20_000)
+        pieces = (evenly.pieces, common.pieces, asked.pieces)
+        self._free: tuple[Source, ...] = (word_mix, pieced, *pieces)
         usual: list[tuple[Source, float]] = [
             (corpus.caller_utterance, 0.24),
             (self._reply, 0.15),
@@ -271,6 +285,8 @@ class Sentences:
             (evenly.pieces, 1.2),
             (common.sentence, 0.6),
             (common.pieces, 0.5),
+            (asked.sentence, 1.0),
+            (asked.pieces, 0.4),
         ]
         self._sources = sources or (usual + beside if training else usual)
 
