@@ -91,8 +91,18 @@ def more_service_words(lang: str, service: Service, rng: random.Random) -> dict[
         slots |= _cases(key, cases)
         if key == "called" and rng.random() < 0.15:
             slots |= _cases("svc", cases)
-    asked = load(f"{lang}/callers_more.toml")["asked"].get(service.listed, {})
+    asked = _asked(lang).get(service.listed, {})
     return slots | {f"asked_{intent}": rng.choice(found) for intent, found in asked.items()}
+
+
+def _asked(lang: str) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = load(f"{lang}/callers_more.toml")["asked"]
+    return found
+
+
+def is_asked_for(lang: str, service: Service) -> bool:
+    """Whether there are whole sentences by which callers ask for the service."""
+    return service.listed in _asked(lang)
 
 
 def more_weekday_words(lang: str, index: int, rng: random.Random) -> dict[str, str]:

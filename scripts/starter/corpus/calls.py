@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .callers import (
+    is_asked_for,
     more_service_words,
     more_weekday_words,
     note_text,
@@ -171,7 +172,9 @@ class Call:
     def foreign_service(self) -> Service:
         """A service that the profile does not list."""
         if self.wide and self.rng.random() < 0.5:
-            return self.rng.choice(elsewhere(self.lang))
+            unknown = elsewhere(self.lang)
+            asked = [service for service in unknown if is_asked_for(self.lang, service)]
+            return self.rng.choice(asked if asked and self.rng.random() < 0.5 else unknown)
         listed = {service.listed for service in self.block.services}
         choice = [service for service in all_services(self.lang) if service.listed not in listed]
         return self.rng.choice(choice)
