@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +31,8 @@ from scripts.starter.stt.text import (
     word_mix,
 )
 from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("lang", LANGS)
@@ -145,6 +151,26 @@ def test_evenly_drawn_sentences_are_none_of_the_test(lang: str) -> None:
     rng = random.Random(10)
     evenly = Evenly(general, size=2000)
     assert not any(is_held_out(evenly.sentence(lang, rng)) for _ in range(300))
+
+
+def test_one_seed_gives_the_same_words_evenly_in_every_process() -> None:
+    program = """
+import random
+from scripts.starter.stt.text import Evenly, general
+rng, evenly = random.Random(1), Evenly(general, size=300)
+print([evenly.sentence("en", rng) for _ in range(20)])
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
 
 
 def test_invented_names_do_not_count_as_words_that_are_rare() -> None:

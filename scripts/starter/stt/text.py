@@ -178,27 +178,27 @@ class Evenly:
 
     def __init__(self, source: Source, least: int = 3, size: int = 40_000) -> None:
         self._source, self._least, self._size = source, least, size
-        self._pools: dict[str, dict[str, list[str]]] = {}
+        self._pools: dict[str, list[tuple[str, list[str]]]] = {}
         self._said: Counter[str] = Counter()
 
-    def _pool(self, lang: str, rng: random.Random) -> dict[str, list[str]]:
+    def _pool(self, lang: str, rng: random.Random) -> list[tuple[str, list[str]]]:
         """Words, and the sentences that hold them."""
         if lang not in self._pools:
             pool: dict[str, list[str]] = {}
             for _ in range(self._size):
                 text = clean(lang, self._source(lang, rng))
                 if text is not None and not is_held_out(text):
-                    for word in set(map(str.lower, _plain_words(text))):
+                    for word in dict.fromkeys(map(str.lower, _plain_words(text))):
                         pool.setdefault(word, []).append(text)
-            enough = {word: found for word, found in pool.items() if len(found) >= self._least}
-            self._pools[lang] = enough
+            self._pools[lang] = [pair for pair in pool.items() if len(pair[1]) >= self._least]
         return self._pools[lang]
 
     def _next(self, lang: str, rng: random.Random) -> tuple[str, str]:
         """A word that was said seldom so far, and a sentence that holds it."""
         pool = self._pool(lang, rng)
-        word = min(rng.sample(list(pool), min(30, len(pool))), key=self._said.__getitem__)
-        return word, rng.choice(pool[word])
+        some = rng.sample(pool, min(30, len(pool)))
+        word, found = min(some, key=lambda pair: self._said[pair[0]])
+        return word, rng.choice(found)
 
     def sentence(self, lang: str, rng: random.Random) -> str:
         """A sentence that holds a rare word."""
