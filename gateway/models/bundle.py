@@ -37,6 +37,7 @@ _EXTENSIONS = {
     tarfile.GNUTYPE_LONGLINK,
 }
 _EXTENSION_LIMIT = 64 * 1024
+_FORMAT = tarfile.PAX_FORMAT
 _BLOCK = 1 << 20
 
 # What reading a damaged tar raises.
@@ -81,9 +82,14 @@ def require_target(target: Path) -> None:
     Raises:
         ModelError: it cannot.
     """
+    target = _real(target)
     try:
         if not target.name or target.is_dir():
             raise ModelError(f"--bundle {target} is a folder; name a file in it: FILE.tar")
+        if target.exists() and not target.is_file():
+            raise ModelError(
+                f"--bundle {target} is a device or a pipe and would be replaced; name a file"
+            )
         if not target.parent.is_dir():
             raise ModelError(
                 f"--bundle {target}: there is no folder {target.parent}; make it first"
@@ -94,6 +100,21 @@ def require_target(target: Path) -> None:
         raise ModelError(
             f"--bundle {target}: {target.parent} cannot be written; choose another folder"
         )
+
+
+def require_room(target: Path, size: int) -> None:
+    """Check that a bundle of so many bytes fits where it is to be written.
+
+    Raises:
+        ModelError: it does not.
+    """
+    advice = "pack fewer or smaller models, or name a file on another disk (--bundle)"
+    require_space(_real(target).absolute().parent, size, advice)
+
+
+def _real(target: Path) -> Path:
+    """Where a link leads: it stays one, and what it stands for is replaced."""
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
 def pack(
@@ -124,12 +145,16 @@ def pack(
         problems = model_problems(store, name, locked, full=True)
         if problems:
             raise ModelError(f"{problems[0]}; run: voice-gateway models download {name}")
+    target = _real(target)
     # Not what another process packs to the same target.
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _discard_parts(target)
-        require_space(target.absolute().parent, sum(locked.size for locked in models.values()))
-        with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
+        require_room(target, sum(locked.size for locked in models.values()))
+        with (
+            beside.open("wb") as out,
+            tarfile.open(beside, "w", fileobj=out, format=_FORMAT) as tar,
+        ):
             manifest = Manifest(1, models, dict(settings or {}))
             head = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
             _add(tar, _MANIFEST, len(head), io.BytesIO(head))
@@ -137,14 +162,61 @@ def pack(
                 report(f"packing {name} ({megabytes(locked.size)})")
                 for file_name, file in locked.files.items():
                     path = store.folder(locked.kind, name) / file_name
-                    with path.open("rb") as source:
+                    with path.open("rb") as file_content:
+                        source = _Hashed(file_content)
                         _add(tar, f"{locked.kind}/{name}/{file_name}", file.size, source)
+                    if source.digest.hexdigest() != file.sha256:
+                        raise ModelError(
+                            f"{path} was changed while it was packed; run the same command again"
+                        )
+            tar.close()
+            # Before the final name, which stands for a whole bundle.
+            out.flush()
+            os.fsync(out.fileno())
         beside.replace(target)
     except OSError as error:
         raise disk_error(error, target) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+class _Hashed:
+    """A file, and the SHA-256 of what was read of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on."""
+        block = self._file.read(size)
+        self.digest.update(block)
+        return block
+
+
+class _Source(io.FileIO):
+    """A bundle that is read; a failure of its disk is not one of the models' disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = path
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read on.
+
+        Raises:
+            ModelError: its disk failed.
+        """
+        try:
+            return super().read(size) or b""
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+
+def _unreadable(bundle: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"the bundle {bundle} cannot be read ({error.strerror}); check the path, or copy it again"
+    )
 
 
 def _discard_parts(target: Path) -> None:
@@ -177,9 +249,9 @@ def install(store: ModelStore, bundle: Path, report: Report) -> Manifest:
         ModelError: the bundle is damaged, or not one we would make; nothing was installed.
     """
     try:
-        file = bundle.open("rb")
+        file = _Source(bundle)
     except OSError as error:
-        raise ModelError(f"the bundle {bundle} cannot be read ({error.strerror})") from error
+        raise _unreadable(bundle, error) from error
     try:
         with file, store.exclusive():
             lock = store.read()
@@ -204,6 +276,8 @@ class _Installation:
         # What an installation that was killed left takes the room that this one needs.
         for name in manifest.models:
             self._store.discard(self._store.unpacking(name))
+        for name, model in manifest.models.items():
+            self._store.require_own(model.kind, name, model.files)
         require_space(self._store.root, sum(model.size for model in manifest.models.values()))
 
         def record() -> None:
@@ -311,7 +385,7 @@ def _copy(source: IO[bytes], target: Path) -> str:
     return digest.hexdigest()
 
 
-def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes] | _Hashed) -> None:
     """Add a member that says nothing of this machine, so that equal models give equal bundles."""
     member = tarfile.TarInfo(name)
     member.size = size

@@ -55,7 +55,7 @@ class CatalogueModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     repo: _Repo
     files: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
-    size_mb: Annotated[float, msgspec.Meta(gt=0)]
+    size_mb: Annotated[float, msgspec.Meta(gt=0, le=1e9)]
     licence: str
     languages: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     folder: _Folder = ""
@@ -132,7 +132,15 @@ def load_catalogue(models_dir: Path) -> Catalogue:
     except OSError as error:
         raise disk_error(error, added_file) from error
     added = _read(added_file)
-    return Catalogue(built_in.profiles | added.profiles, built_in.models | added.models)
+    models = built_in.models | added.models
+    for name, profile in added.profiles.items():
+        for model in profile.models:
+            if model not in models:
+                raise ModelError(
+                    f"{added_file}: the profile {name!r} names {model!r}, and no model is called "
+                    f"that{did_you_mean(model, models)}"
+                )
+    return Catalogue(built_in.profiles | added.profiles, models)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,6 +13,9 @@ from rich.markup import escape
 from gateway.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.models.catalogue import CatalogueModel
     from gateway.models.hub import Hub
     from gateway.models.store import ModelStore
     from gateway.settings import Settings
@@ -202,12 +205,27 @@ def _obtain(
     models, extra = catalogue.choose(names), catalogue.settings_of(names)
     if bundle:
         require_target(bundle)
+        _require_room(store, bundle, models)
     if models:
         download_models(store, _hub(), models, _report)
     if bundle:
         pack(store, list(models), bundle, _report, extra)
         _report(f"packed into {bundle}; on the other machine: --from-bundle {bundle.name}")
     return list(models), extra
+
+
+def _require_room(store: ModelStore, bundle: Path, models: Mapping[str, CatalogueModel]) -> None:
+    """Before hours of transfer: room for what is to be packed, and where the models come onto the
+    same disk, for what is to be downloaded.
+    """
+    from gateway.models.bundle import require_room
+    from gateway.models.disk import same_disk
+
+    placed = store.read().models
+    missing = sum(model.size for name, model in models.items() if name not in placed)
+    packed = sum(placed[name].size for name in (models or placed) if name in placed) + missing
+    together = same_disk(bundle.absolute().parent, store.root.absolute())
+    require_room(bundle, packed + missing * together)
 
 
 def _hub() -> Hub:

@@ -11,26 +11,41 @@ from gateway.errors import ModelError
 RESERVE = 64 * 1_000_000
 """Bytes that stay free."""
 
+MODELS_ELSEWHERE = "choose smaller models or another disk (MODELS_DIR)"
+
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_FOLDER = {errno.EEXIST, errno.ENOTDIR}
 
 
-def require_space(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int, advice: str = MODELS_ELSEWHERE) -> None:
     """Check that files of so many bytes fit into a folder, which need not exist yet.
+
+    Args:
+        advice: what else to do than to free some room, in words that end the message.
 
     Raises:
         ModelError: they do not.
     """
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = existing(folder)
     free = shutil.disk_usage(folder).free
     if needed and needed + RESERVE > free:
         raise ModelError(
             f"{megabytes(needed)} are needed, {megabytes(RESERVE)} must stay free, and "
-            f"{megabytes(free)} are free at {folder}; free some, choose smaller models or another "
-            "disk (MODELS_DIR)"
+            f"{megabytes(free)} are free at {folder}; free some, {advice}"
         )
+
+
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest one around it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def same_disk(first: Path, second: Path) -> bool:
+    """Whether two folders, which need not exist yet, are on one file system."""
+    return existing(first).stat().st_dev == existing(second).stat().st_dev
 
 
 def disk_error(error: OSError, place: Path) -> ModelError:

@@ -69,8 +69,8 @@ def env_values(
         present = {code: name for code, name in settings.chosen_voices.items() if name}
         chosen = dict.fromkeys(SUPPORTED_LANGUAGES, STARTER) | present | voices
         values["TTS_VOICE"] = ",".join(f"{code}={chosen[code]}" for code in SUPPORTED_LANGUAGES)
-    others = {key: value for key, value in extra.items() if key not in values}
-    return values | others
+    chooses = ("STT_MODEL", "LLM_MODEL", "TTS_VOICE")
+    return values | {key: value for key, value in extra.items() if key not in chooses}
 
 
 def _folder_without_environment(env_file: Path) -> Path | None:
@@ -98,9 +98,10 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
             set_key(real, key, value, quote_mode=quote, encoding="utf-8")
             if before is not None:
                 _give_back(real, before)
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a path is not UTF-8"
         raise ConfigError(
-            f"{real} cannot be written ({error.strerror}); make it a file that can, or leave out "
+            f"{real} cannot be written ({reason}); make it a file that can, or leave out "
             "--write-env and set the lines that are printed then"
         ) from error
 

@@ -8,10 +8,12 @@ kept, so only its parts below that are used: metadata, and a transfer that goes 
 from __future__ import annotations
 
 import os
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +35,10 @@ from gateway.models.checksums import Checksum, checksum_of_etag
 
 # The HTTP library under huggingface_hub changes between its versions; this is its base error.
 _HttpError: type[BaseException] = HfHubHTTPError.__bases__[0]
+_http = import_module(_HttpError.__module__.partition(".")[0])
+# Of what breaks a transfer, http_get goes on by itself after all but these.
+_BROKEN: tuple[type[BaseException], ...] = (_http.ReadError, _http.WriteError)
+_BREAKS = 5
 
 CHUNK = 64 * 1024
 """Bytes that are written at a time; a cut loses less than this."""
@@ -120,18 +126,30 @@ class Hub:
         # The library's own are 10 MB, and it drops the one that a cut falls into.
         constants.DOWNLOAD_CHUNK_SIZE = CHUNK
         with hub_errors(self.endpoint, file.name), part.open("r+b") as target:
-            offset = target.seek(0, os.SEEK_END)
-            if offset > file.size:
-                offset = target.seek(0)
+            if target.seek(0, os.SEEK_END) > file.size:
+                target.seek(0)
                 target.truncate()
-            http_get(
-                file.url,
-                target,
-                resume_size=offset,
-                headers=headers,
-                expected_size=file.size,
-                displayed_filename=file.name,
-            )
+            breaks = 0
+            while True:
+                offset = target.tell()
+                try:
+                    http_get(
+                        file.url,
+                        target,
+                        resume_size=offset,
+                        headers=headers,
+                        expected_size=file.size,
+                        displayed_filename=file.name,
+                    )
+                    break
+                except _BROKEN:
+                    breaks = 1 if target.tell() > offset else breaks + 1
+                    if breaks > _BREAKS:
+                        raise
+                    time.sleep(1)
+            # Before it gets its final name, which stands for a whole file.
+            target.flush()
+            os.fsync(target.fileno())
 
 
 @contextmanager
@@ -168,7 +186,7 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
             f"check the network, HTTPS_PROXY and HF_ENDPOINT; {_GO_ON}. Without a network, install "
             "a bundle: --from-bundle FILE.tar"
         ) from error
-    except ValueError as error:
+    except (ValueError, _http.InvalidURL) as error:
         raise ModelError(
             f"{endpoint} cannot be asked for {what} ({error}); check HF_ENDPOINT and HF_TOKEN"
         ) from error
@@ -191,7 +209,7 @@ def _require_client() -> None:
         raise _network_settings("a proxy has an address that is not valid")
     try:
         get_session()
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, _http.InvalidURL) as error:
         raise _network_settings(str(error)) from error
 
 
@@ -201,7 +219,7 @@ def _is_address(proxy: str) -> bool:
         _ = urlsplit(proxy if "://" in proxy else f"http://{proxy}").port
     except ValueError:
         return False
-    return True
+    return proxy.isprintable()
 
 
 def _network_settings(problem: str) -> ModelError:

@@ -7,7 +7,7 @@ is not whole yet; it is on the same disk, so that a model is placed by renaming 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, 
 
 # No model's name begins with a dot.
 _UNPACKING = ".bundle-"
+
+
+class StoreBusyError(ModelError):
+    """Another process is changing the models."""
 
 
 class ModelStore:
@@ -58,8 +62,14 @@ class ModelStore:
             ModelError: a folder cannot be read, or the lock file is damaged.
         """
         models = self.read().models
-        found = [path for kind in KIND_TITLES for path in _entries(self.root / kind)]
-        return [path.name for path in found if path.is_dir() and path.name not in models]
+        found = []
+        for kind in KIND_TITLES:
+            folder = self.root / kind
+            try:
+                found += [path.name for path in _entries(folder) if path.is_dir()]
+            except OSError as error:
+                raise disk_error(error, folder) from error
+        return [name for name in found if name not in models]
 
     def read(self) -> Lock:
         """What was placed.
@@ -82,7 +92,7 @@ class ModelStore:
         """Change the models alone; a process that dies gives the right back.
 
         Raises:
-            ModelError: another process is changing them.
+            StoreBusyError: another process is changing them.
             OSError: the folder cannot be written.
         """
         self.root.mkdir(parents=True, exist_ok=True)
@@ -90,13 +100,33 @@ class ModelStore:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise ModelError(
+            raise StoreBusyError(
                 f"another download or removal is running in {self.root}; wait until it has ended"
             ) from error
         try:
             yield
         finally:
             lock.release()
+
+    def require_own(self, kind: Kind, name: str, files: Iterable[str]) -> None:
+        """Check that placing a model would delete nothing that somebody else put into its folder.
+
+        Args:
+            files: names of the files of the model that is to come.
+
+        Raises:
+            ModelError: there are other files than these and the recorded ones.
+            OSError: the folder cannot be read.
+        """
+        folder = self.folder(kind, name)
+        locked = self.read().models.get(name)
+        own = {*files, *(locked.files if locked else ())}
+        strange = sorted(path.name for path in _entries(folder) if path.name not in own)
+        if strange:
+            raise ModelError(
+                f"{folder} holds {', '.join(strange[:3])}{' and more' * (len(strange) > 3)}, which "
+                "was not downloaded and would be deleted; move it elsewhere first"
+            )
 
     def place(
         self, moves: Sequence[tuple[Path, Path]], record: Callable[[], None] | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from gateway.models.disk import disk_error
 from gateway.models.lockfile import LockedModel
-from gateway.models.store import ModelStore, locked_models, model_problems
+from gateway.models.store import ModelStore, StoreBusyError, locked_models, model_problems
 
 
 def verify(
@@ -34,10 +35,10 @@ def verify(
 def refresh_times(store: ModelStore) -> None:
     """Record the present time of files that are whole, so that starts are fast again.
 
-    Does nothing when all times are as recorded.
+    Does nothing when all times are as recorded, or another process changes the models.
 
     Raises:
-        ModelError: the folder cannot be written, or another process changes it.
+        ModelError: the folder cannot be written.
     """
     if not _with_present_times(store):
         return
@@ -46,6 +47,8 @@ def refresh_times(store: ModelStore) -> None:
             lock = store.read()
             lock.models |= _with_present_times(store)
             store.write(lock)
+    except StoreBusyError:
+        return  # the next time will do
     except OSError as error:
         raise disk_error(error, store.root) from error
 
@@ -74,6 +77,8 @@ def remove(store: ModelStore, name: str) -> None:
     Raises:
         ModelError: there is no such model, or its files cannot be deleted.
     """
+    if name not in store.read().models and name not in store.unfinished():
+        locked_models(store, [name])  # tells what there is, and makes no folder for it
     try:
         with store.exclusive():
             lock = store.read()
@@ -82,13 +87,17 @@ def remove(store: ModelStore, name: str) -> None:
                 return
             locked = locked_models(store, [name])[name]
             folder, incoming = store.folder(locked.kind, name), store.incoming(name)
-            # Out of sight in one step, so that no half model is left under its name.
-            if folder.exists():
+            # Out of sight in one step, so that no half model is left under its name, unless the
+            # disk is too full for that.
+            with suppress(OSError):
                 incoming.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(incoming / "removed", ignore_errors=True)
                 folder.rename(incoming / "removed")
+            if folder.exists():
+                shutil.rmtree(folder)
+            # Before the record, which takes room on a disk that may be full.
+            store.discard(incoming, store.unpacking(name))
             del lock.models[name]
             store.write(lock)
-            store.discard(incoming, store.unpacking(name))
     except OSError as error:
         raise disk_error(error, store.root) from error

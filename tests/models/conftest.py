@@ -89,8 +89,9 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Set by each transfer; here so that it is set back.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
     monkeypatch.setattr(hub_module, "CHUNK", CHUNK)
-    # The library waits a second before it tries again.
-    monkeypatch.setattr(file_download, "time", types.SimpleNamespace(sleep=lambda seconds: None))
+    # The library and we wait a second before another try.
+    for module in (file_download, hub_module):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture

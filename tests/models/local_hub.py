@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ class LocalHub:
     Attributes:
         files: content by ``repo/path``.
         cuts: by name of a file, after how many bytes the connection breaks, once for each entry.
+        resets: a connection that breaks is reset, as by a router that forgot it.
         served: other bytes than announced, by ``repo/path``.
         refusals: HTTP status by ``repo/path``.
         transfers: ``repo/path`` and offset of each request for content.
@@ -47,6 +50,7 @@ class LocalHub:
     cuts: dict[str, list[int]] = field(default_factory=dict)
     served: dict[str, bytes] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
+    resets: bool = False
     ignores_ranges: bool = False
     gives_checksums: bool = True
     gated: bool = False
@@ -177,7 +181,13 @@ def _handler(hub: LocalHub, server_name: str) -> type[BaseHTTPRequestHandler]:
                 return
             self.wfile.write(content[start : start + cuts.pop(0)])
             self.wfile.flush()
-            self.connection.shutdown(socket.SHUT_RDWR)
+            if hub.resets:
+                time.sleep(0.05)  # what was sent before would be lost with the connection
+                at_once = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                self.connection.close()
+            else:
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -448,7 +448,7 @@ def test_an_interrupt_while_models_are_placed_takes_them_back(
     bundle: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     """After each of the renames: two models, and each replaces one."""
-    (store.root / "stt/hearing/mine.txt").touch()
+    old = (store.root / "stt/hearing").stat().st_ino
     rename, done = Path.rename, 0
 
     def interrupted(self: Path, target: Path) -> Path:
@@ -463,7 +463,7 @@ def test_an_interrupt_while_models_are_placed_takes_them_back(
     with pytest.raises(KeyboardInterrupt):
         install(store, bundle, print)
     monkeypatch.undo()
-    assert (store.root / "stt/hearing/mine.txt").exists()
+    assert (store.root / "stt/hearing").stat().st_ino == old
     assert_as_before(store, hashlib.sha256(FILES["speech/small/model.bin"]).hexdigest())
 
 
@@ -473,11 +473,11 @@ def test_models_that_cannot_be_recorded_are_taken_back(
     def write(self: ModelStore, lock: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    (store.root / "stt/hearing/mine.txt").touch()
+    old = (store.root / "stt/hearing").stat().st_ino
     monkeypatch.setattr(ModelStore, "write", write)
     with pytest.raises(ModelError, match="is full; free some.*run the same command again$"):
         install(store, bundle, print)
-    assert (store.root / "stt/hearing/mine.txt").exists()
+    assert (store.root / "stt/hearing").stat().st_ino == old
     with pytest.raises(ModelError):
         install(other, bundle, print)
     assert not list(other.root.glob("*/*/*"))
@@ -491,3 +491,70 @@ def assert_as_before(store: ModelStore, old: str) -> None:
     ]
     assert (store.root / "tts/speaking/irina.onnx").exists()
     assert not (store.root / ".incoming").exists()
+
+
+def test_files_that_somebody_put_beside_a_model_are_not_deleted(
+    bundle: Path, store: ModelStore
+) -> None:
+    mine = store.root / "stt/hearing/mine.txt"
+    mine.touch()
+    with pytest.raises(ModelError, match=r"holds mine\.txt, .* move it elsewhere first"):
+        install(store, bundle, print)
+    assert mine.exists()
+
+
+def test_a_bundle_is_written_where_a_link_leads(bundle: Path, store: ModelStore) -> None:
+    stick = bundle.parent / "stick"
+    stick.mkdir()
+    link = bundle.parent / "link.tar"
+    link.symlink_to(stick / "real.tar")
+    pack(store, [], link, print)
+    assert link.is_symlink()
+    assert (stick / "real.tar").read_bytes() == bundle.read_bytes()
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_bundle(store: ModelStore, bundle: Path) -> None:
+    pipe = bundle.parent / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ModelError, match="is a device or a pipe .* name a file"):
+        pack(store, [], pipe, print)
+    assert pipe.is_fifo()
+
+
+def test_a_model_that_changes_while_it_is_packed_is_told_at_once(
+    store: ModelStore, bundle: Path
+) -> None:
+    model = store.root / "stt/hearing/model.bin"
+
+    def change(_line: str) -> None:
+        model.write_bytes(bytes(model.stat().st_size))
+
+    target = bundle.parent / "another.tar"
+    with pytest.raises(ModelError, match="was changed while it was packed"):
+        pack(store, [], target, change)
+    assert not target.exists() and not list(bundle.parent.glob(".another.tar*"))
+
+
+def test_a_bundle_is_on_the_disk_before_it_gets_its_name(
+    store: ModelStore, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    pack(store, [], bundle, print)
+    assert bundle.stat().st_size in synced
+
+
+def test_a_bundle_whose_disk_fails_is_not_taken_for_the_disk_of_the_models(
+    other: ModelStore,
+) -> None:
+    broken = Path("/proc/self/mem")  # opens, and cannot be read from its beginning
+    if not broken.exists():
+        pytest.skip("needs the file system of Linux's processes")
+    with pytest.raises(ModelError, match=f"the bundle {broken} cannot be read .*copy it again"):
+        install(other, broken, print)

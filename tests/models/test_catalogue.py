@@ -109,12 +109,20 @@ def test_a_catalogue_beside_the_models_is_added(tmp_path: Path) -> None:
         ("size_mb = 1", 'folder = "../x"\nsize_mb = 1'),
         ("size_mb = 1", 'folder = "/x"\nsize_mb = 1'),
         ("size_mb = 1", "size = 1"),
+        ("size_mb = 1", "size_mb = inf"),
         ("[models.mine]", "[models.mine"),
     ],
 )
 def test_a_catalogue_that_is_not_valid_is_told(tmp_path: Path, change: tuple[str, str]) -> None:
     (tmp_path / "catalogue.toml").write_text(ADDED.replace(*change))
     with pytest.raises(ModelError, match=r"catalogue\.toml is not a model catalogue"):
+        load_catalogue(tmp_path)
+
+
+def test_a_profile_with_a_misspelt_model_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.toml").write_text(ADDED.replace("whisper-base", "whisper-bas"))
+    problem = r"catalogue\.toml: the profile 'small' names 'whisper-bas', .*mean whisper-base"
+    with pytest.raises(ModelError, match=problem):
         load_catalogue(tmp_path)
 
 

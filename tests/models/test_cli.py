@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from huggingface_hub import constants
 
 from gateway.cli import main
 from gateway.models import hub as hub_module
+from gateway.models.disk import RESERVE
 from gateway.settings import load_settings
 from tests.models.local_hub import LocalHub
 
@@ -211,6 +214,32 @@ def test_the_settings_of_a_bundle_choose_no_other_models(
     assert Path(".env").read_text() == ENV.replace("LLM_GPU_LAYERS=-1", "STT_DEVICE=cpu")
 
 
+def test_a_bundle_without_a_kind_chooses_no_model_of_that_kind(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = CATALOGUE.replace('["hearing", "talking", "speaking"]', '["talking"]')
+    settings = '{ STT_MODEL = "/evil", TTS_VOICE = "/evil" }'
+    (models / "catalogue.toml").write_text(profile.replace('{ LLM_GPU_LAYERS = "-1" }', settings))
+    assert run(monkeypatch, "download", "tiny", "--bundle", tmp_path / "tiny.tar") == 0
+    machine("there", tmp_path, monkeypatch)
+    assert run(monkeypatch, "download", "--from-bundle", tmp_path / "tiny.tar", "--write-env") == 0
+    assert Path(".env").read_text() == "LLM_MODEL=talking\n"
+
+
+def test_settings_of_a_folder_that_cannot_be_written_down_are_told(
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/m\xff")
+    Path(folder).mkdir()
+    (Path(folder) / "catalogue.toml").write_text(CATALOGUE)
+    monkeypatch.setenv("MODELS_DIR", folder)
+    assert run(monkeypatch, "download", "talking", "--write-env") == 2
+    assert "a path is not UTF-8" in capsys.readouterr().err
+
+
 def test_a_file_of_settings_stays_with_its_owner_and_group(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +302,20 @@ def test_a_target_that_cannot_be_written_is_told_before_the_download(
 ) -> None:
     assert run(monkeypatch, "download", "tiny", "--bundle", "no/folder/x.tar") == 2
     assert "there is no folder no/folder" in capsys.readouterr().err
+    assert hub.requests == []
+
+
+def test_a_disk_that_is_too_small_for_the_bundle_is_told_before_the_download(
+    models: Path,
+    hub: LocalHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    room = RESERVE + 90_000  # for the models, about 60 000 bytes, once and not twice
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
+    assert run(monkeypatch, "download", "tiny", "--bundle", tmp_path / "tiny.tar") == 2
+    assert "another disk (--bundle)" in capsys.readouterr().err
     assert hub.requests == []
 
 

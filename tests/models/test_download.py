@@ -154,6 +154,48 @@ def test_connections_that_break_early_make_progress(
     assert (downloads.store.root / "llm/talking/chat.gguf").read_bytes() == content
 
 
+def test_a_connection_that_is_reset_goes_on_at_the_offset_that_was_reached(
+    downloads: Downloads,
+) -> None:
+    downloads.hub.resets = True
+    downloads.hub.cuts["model.bin"] = [7 * CHUNK, 0, 3 * CHUNK]
+    downloads.run("hearing")
+    assert downloads.visible()[-1] == "stt/hearing/model.bin"
+    first, *others = downloads.hub.offsets("model.bin")
+    assert first is None and len(others) == 3 and None not in others
+
+
+def test_connections_that_are_always_reset_are_given_up(downloads: Downloads) -> None:
+    downloads.hub.resets = True
+    downloads.hub.cuts["chat.gguf"] = [0] * ALWAYS
+    assert "run the same command again to go on" in downloads.fails("talking")
+    assert len(downloads.hub.cuts["chat.gguf"]) > ALWAYS - 10
+
+
+def test_files_that_somebody_put_beside_a_model_are_not_deleted(downloads: Downloads) -> None:
+    mine = downloads.store.root / "llm/talking/mine.gguf"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    message = downloads.fails("talking")
+    assert "holds mine.gguf" in message and "move it elsewhere first" in message
+    assert mine.exists() and downloads.hub.transfers == []
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_final_name(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    downloads.run("talking")
+    assert len(downloads.hub.files["chat/small/chat.gguf"]) in synced
+
+
 def test_files_that_were_complete_before_a_cut_are_kept(downloads: Downloads) -> None:
     downloads.hub.cuts["irina.onnx.json"] = [0] * ALWAYS
     downloads.fails("speaking")
@@ -298,6 +340,7 @@ def test_network_settings_that_cannot_be_used_are_told(
         "http://user:top#secret@proxy:3128",
         "user:top/secret@proxy:3128",
         "http://user:top[secret@proxy:3128",
+        "http://user:secret@proxy:3128\r",
     ],
 )
 def test_a_proxy_with_a_bad_address_is_told_without_its_password(
@@ -318,6 +361,15 @@ def test_the_list_of_servers_without_a_proxy_is_not_taken_for_an_address(
     monkeypatch.setenv("HTTPS_PROXY", "http://user:p%23s@proxy:3128")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,example.org:x")
     downloads.run("talking")
+
+
+@pytest.mark.parametrize("end", ["\r", "\x7f"])
+def test_the_address_of_a_hub_with_a_character_that_cannot_be_seen_is_told(
+    downloads: Downloads, end: str
+) -> None:
+    """Such as a line of a file that was edited on Windows ends in."""
+    with pytest.raises(ModelError, match="cannot be asked .*check HF_ENDPOINT"):
+        download(downloads.store, Hub(downloads.hub.url + end), downloads.catalogue.models, print)
 
 
 def test_a_token_that_cannot_be_sent_is_told(

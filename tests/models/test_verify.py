@@ -220,3 +220,68 @@ def test_nothing_outside_is_removed(filled: ModelStore, name: str) -> None:
     with pytest.raises(ModelError, match="is not downloaded"):
         remove(filled, name)
     assert secret.is_dir() and verified(filled)
+
+
+def test_a_removal_frees_a_full_disk_and_is_finished_by_a_second_one(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(at: ModelStore | Path, *_args: object, **_kwargs: object) -> None:
+        if isinstance(at, ModelStore) or not at.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelStore, "write", full)
+        patch.setattr(Path, "mkdir", full)
+        with pytest.raises(ModelError, match="is full"):
+            remove(filled, "hearing")
+    assert not (filled.root / "stt/hearing").exists(), "its room is what the next try needs"
+    assert "hearing" in filled.read().models
+    remove(filled, "hearing")
+    assert "hearing" not in filled.read().models
+
+
+def test_a_lock_file_that_cannot_be_written_leaves_no_part_of_it(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        filled.write(filled.read())
+    assert sorted(path.name for path in filled.root.glob("lock.json*")) == ["lock.json"]
+
+
+def test_removing_what_was_never_there_makes_no_folder(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "new")
+    with pytest.raises(ModelError, match="is not downloaded"):
+        remove(store, "hearing")
+    assert not store.root.exists()
+
+
+def test_times_are_left_alone_while_another_process_changes_the_models(
+    filled: ModelStore,
+) -> None:
+    os.utime(filled.root / MODEL)
+    before = filled.lock_path.read_bytes()
+    with filled.exclusive():
+        refresh_times(filled)
+    assert filled.lock_path.read_bytes() == before
+    refresh_times(filled)
+    assert filled.lock_path.read_bytes() != before
+
+
+def test_a_folder_whose_entries_cannot_be_looked_at_is_told(
+    filled: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which a user may read the names and no more."""
+    is_dir = Path.is_dir
+
+    def denied(self: Path) -> bool:
+        if self.parent.name == "stt":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return is_dir(self)
+
+    monkeypatch.setattr(Path, "is_dir", denied)
+    with pytest.raises(ModelError, match="cannot be read or written"):
+        filled.unrecorded()
