@@ -8,15 +8,15 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.env_file import env_file_values, not_in_environment
 from gateway.errors import ConfigError
 from gateway.machine import physical_cores
 from gateway.model_hints import stt_hints
@@ -43,9 +43,7 @@ ComputeType = Literal[
 class Settings(BaseSettings):
     """Everything that can be configured; a variable set to nothing means its default."""
 
-    model_config = SettingsConfigDict(
-        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8765, ge=0, le=65535)
@@ -189,6 +187,15 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("openai_api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr) -> SecretStr:
+        # A line break often comes along from a file.
+        key = value.get_secret_value().strip()
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValueError("expected a key of visible ASCII characters, without spaces")
+        return SecretStr(key)
+
     @field_validator("gateway_languages")
     @classmethod
     def _known_languages(cls, value: str) -> str:
@@ -257,10 +264,10 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     Raises:
         ConfigError: one line for each variable that is wrong.
     """
-    if env_file is not None:
-        _warn_unknown(env_file)
+    values = env_file_values(env_file) if env_file is not None else {}
+    _warn_unknown(env_file, values)
     try:
-        return Settings(_env_file=env_file)  # type: ignore[call-arg]
+        return Settings(**not_in_environment(values))  # type: ignore[arg-type]
     except ValidationError as error:
         # Not chained: the original text holds the values, secrets included.
         problems = [_problem(dict(detail)) for detail in error.errors()]
@@ -279,13 +286,8 @@ def _problem(detail: dict[str, Any]) -> str:
     return f"  {field.upper()}={value}: {expected}"
 
 
-def _warn_unknown(env_file: Path) -> None:
+def _warn_unknown(env_file: Path | None, names: Iterable[str]) -> None:
     """Point out variables of the file that look like a setting but are none."""
-    try:
-        names = dotenv_values(env_file, interpolate=False) if env_file.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        text = f"{env_file}: expected a readable UTF-8 file of NAME=value lines: {error}"
-        raise ConfigError(text) from error
     known = [field.upper() for field in Settings.model_fields]
     prefixes = tuple({name.partition("_")[0] + "_" for name in known})
     for name in names:
@@ -295,10 +297,10 @@ def _warn_unknown(env_file: Path) -> None:
         nearest = difflib.get_close_matches(upper, known, n=1, cutoff=0.75)
         if nearest:
             logger.warning(
-                "%s: %s is no setting, did you mean %s? It is ignored", env_file, name, nearest[0]
+                "%s: %s is no setting, did you mean %s? It is ignored", env_file, upper, nearest[0]
             )
         elif upper.startswith(prefixes):
-            logger.warning("%s: %s is no setting and is ignored", env_file, name)
+            logger.warning("%s: %s is no setting and is ignored", env_file, upper)
 
 
 def _split(value: str) -> tuple[str, ...]:

@@ -157,11 +157,68 @@ def test_a_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> Non
         load_settings(env_file)
 
 
+@pytest.mark.parametrize(
+    "line", ["GATEWAY_PORT", "GATEWAY_PORT: 9000", 'STT_MODEL="starter', 'STT_MODEL="starter"x']
+)
+def test_a_line_that_sets_nothing_is_told_with_its_number_and_without_what_it_holds(
+    tmp_path: Path, line: str
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"# settings\n{line}\nLOG_LEVEL=debug\n")
+    with pytest.raises(ConfigError, match=r"\.env, line 2: expected NAME=value") as info:
+        load_settings(env_file)
+    assert "9000" not in str(info.value) and "starter" not in str(info.value)
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    """Which a container makes where a file was to be mounted that is not there."""
+    with pytest.raises(ConfigError, match="expected a readable UTF-8 file .*directory"):
+        load_settings(tmp_path)
+
+
+def test_values_of_the_file_are_taken_as_they_stand(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes(b"\xef\xbb\xbfOPENAI_API_KEY=ab${cd}ef\r\nexport GATEWAY_PORT = 9000\r\n")
+    settings = load_settings(env_file)
+    assert settings.openai_api_key.get_secret_value() == "ab${cd}ef"
+    assert settings.gateway_port == 9000
+
+
+def test_nothing_in_the_environment_is_the_default_whatever_the_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the text of conversations would leave the machine against somebody's will."""
+    env_file = tmp_path / ".env"
+    env_file.write_text("LLM_MODE=remote\nOPENAI_API_KEY=sk-1\n")
+    monkeypatch.setenv("LLM_MODE", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    settings = load_settings(env_file)
+    assert settings.llm_mode == "local"
+    assert settings.openai_api_key.get_secret_value() == ""
+
+
+def test_a_key_loses_the_line_break_of_the_file_that_it_came_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\r\n")
+    assert load_settings(None).openai_api_key.get_secret_value() == "sk-1"
+
+
+@pytest.mark.parametrize("key", ["sk-ключ", "sk 1", "sk-\x7f1"])
+def test_a_key_that_cannot_be_sent_is_told_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match=r"OPENAI_API_KEY=\*\*\*: expected a key") as info:
+        load_settings(None)
+    assert "sk" not in str(info.value)
+
+
 def test_starter_stands_for_the_models_that_come_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_paths, "_PROJECT", tmp_path / "project")
-    settings = Settings(_env_file=None, models_dir=tmp_path / "other")  # type: ignore[call-arg]
+    settings = Settings(models_dir=tmp_path / "other")
     ours, beside = tmp_path / "project/models/starter", tmp_path / "other/starter"
     assert settings.stt_path == beside / "stt"
     for starter in (ours, beside):

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dotenv import dotenv_values, set_key
+from dotenv import set_key
 from pydantic_settings import BaseSettings
 
+from gateway.env_file import env_file_values, not_in_environment
 from gateway.errors import ConfigError
 from gateway.model_paths import STARTER, ModelPaths
 from gateway.models.lockfile import LockedModel
@@ -34,12 +35,8 @@ def unchecked_settings(env_file: Path) -> Settings:
     Raises:
         ConfigError: the file cannot be read.
     """
-    try:
-        found = _Unchecked(_env_file=env_file)  # type: ignore[call-arg]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{env_file}: expected a readable UTF-8 file of NAME=value lines: {error}"
-        ) from error
+    values = not_in_environment(env_file_values(env_file))
+    found = _Unchecked(**values)  # type: ignore[arg-type]
     return Settings.model_construct(found.model_fields_set, **found.model_dump())
 
 
@@ -75,7 +72,7 @@ def env_values(
 
 def _folder_without_environment(env_file: Path) -> Path | None:
     """The folder of the models by the file, or by default; None if that is no folder."""
-    given = {name.lower(): value for name, value in dotenv_values(env_file).items()}
+    given = env_file_values(env_file)
     default: Path = Settings.model_fields["models_dir"].default
     try:
         return ModelPaths(Path(given.get("models_dir") or default)).root.absolute()

@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from gateway.cli import main
+from gateway.models import env
 from gateway.models import hub as hub_module
 from gateway.models.disk import RESERVE
 from gateway.settings import load_settings
@@ -111,10 +112,22 @@ def test_the_settings_are_written_and_others_kept(
     assert settings.llm_path.is_file() and settings.voice_paths["ru"].is_file()
 
 
-def test_settings_that_cannot_be_written_are_told(
+def test_a_folder_in_place_of_the_settings_is_told(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(".env").mkdir()
+    assert run(monkeypatch, "download", "talking", "--write-env") == 2
+    shown = capsys.readouterr().err
+    assert ".env: expected a readable UTF-8 file" in shown and "MODELS_DIR" not in shown
+
+
+def test_settings_that_cannot_be_written_are_told(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def set_key(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", ".env")
+
+    monkeypatch.setattr(env, "set_key", set_key)
     assert run(monkeypatch, "download", "talking", "--write-env") == 2
     shown = capsys.readouterr().err
     assert ".env cannot be written" in shown and "MODELS_DIR" not in shown
