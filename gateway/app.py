@@ -138,16 +138,28 @@ class Gateway:
         await asyncio.shield(self._loading)
 
     async def serve_until_stopped(self) -> None:
-        """Take calls until SIGINT or SIGTERM; then let running calls finish their sentence.
+        """Load the models, then take calls until SIGINT or SIGTERM, which lets running calls finish
+        their sentence. A second signal ends the process at once.
 
-        A second signal ends the process at once.
+        Raises:
+            ConfigError: a model cannot be used.
         """
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for number in signals:
-            loop.add_signal_handler(number, stop.set)
-        await stop.wait()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        # At once: the first process of a container ends by no signal that it does not handle.
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        stopped = asyncio.create_task(stop.wait())
+        loading = asyncio.create_task(self.ready())
+        try:
+            await asyncio.wait((stopped, loading), return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                await loading
+                loop.add_signal_handler(signal.SIGINT, stop.set)
+            await stopped
+        finally:
+            stopped.cancel()
+            loading.cancel()
         for number in signals:
             loop.remove_signal_handler(number)
         log.info("stopping: no new calls, running ones may finish their sentence")

@@ -93,7 +93,6 @@ async def _serve(settings: Settings, record_events: Path | None) -> None:
     from gateway.app import Gateway
 
     async with Gateway(settings, record_events=record_events) as gateway:
-        await gateway.ready()
         await gateway.serve_until_stopped()
 
 

@@ -168,7 +168,7 @@ def check_port(settings: Settings) -> Finding:
                 # As the server does: a port whose last connections are still closing is free.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         problem, _, advice = listen_problem(host, port, error).rpartition(": ")
         return Finding("port", "fail", problem, advice)
     return Finding("port", "ok", f"{host}:{port} is free")

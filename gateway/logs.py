@@ -161,3 +161,5 @@ def _tame_websockets() -> None:
     # openai and huggingface_hub speak HTTP through either; both log whole addresses.
     for noisy in ("websockets.client", "httpx", "httpcore", "httpx2", "httpcore2", "openai"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A line for each sound that a voice does not know, which together spell what is said.
+    logging.getLogger("piper.phoneme_ids").setLevel(logging.ERROR)

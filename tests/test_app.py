@@ -6,6 +6,8 @@ import asyncio
 import base64
 import gc
 import json
+import os
+import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway import app
 from gateway.app import Gateway
 from gateway.audio.pcm import Samples, encode_s16le
 from gateway.calls.load import LoadSampler
@@ -324,6 +327,27 @@ def test_every_model_that_is_missing_is_reported_at_once(
     assert "/nowhere/stt" in str(caught.value)
     assert "/nowhere/model.gguf" in str(caught.value)
     assert isinstance(caught.value.__cause__, ModelError)
+
+
+def test_a_signal_to_stop_is_obeyed_while_the_models_load(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process of a container ends by no signal that it does not handle."""
+
+    async def never(*_args: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    for name in ("load_transcriber", "load_voices", "load_chat"):
+        monkeypatch.setattr(app, name, never)
+
+    async def main() -> None:
+        async with asyncio.timeout(10), Gateway(settings) as gateway:
+            await gateway.serve_until_stopped()
+
+    before = signal.getsignal(signal.SIGTERM)
+    asyncio.run(main())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_profile_without_a_served_language_is_refused(

@@ -217,6 +217,10 @@ class NativeLlama:
         llama_cpp.llama_model_free(self._model)
 
 
+# Bytes at the end of a model file that are not all zero: its last weights, and some padding.
+_END = 4096
+
+
 def _last_error() -> str:
     return _recent_errors[-1] if _recent_errors else "none"
 
@@ -236,11 +240,19 @@ def _load_model(settings: LlamaSettings) -> Any:
             raise ModelError(f"chat model {path} not found; download one or correct the path")
         with path.open("rb") as file:
             magic = file.read(4)
+            file.seek(max(0, path.stat().st_size - _END))
+            end = file.read()
+    if not any(end):
+        raise ModelError(
+            f"chat model {path} ends in zeros, as a copy that was cut short does; copy or "
+            "download it again"
+        )
     if magic != b"GGUF":
         raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
     params.use_extra_bufts = not _built_with_amx()
+    params.check_tensors = True  # a damaged weight would spoil every reply, and no more be told
     _recent_errors.clear()
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
@@ -290,6 +302,6 @@ def _open_context(model: Any, settings: LlamaSettings) -> Any:
     if not context:
         raise ModelError(
             f"no context of {settings.n_ctx} tokens for {settings.model} ({_last_error()}); "
-            "lower n_ctx or choose a smaller model"
+            "lower LLM_CONTEXT or choose a smaller model"
         )
     return context

@@ -31,6 +31,7 @@ from gateway.engines.llama_steps import Counters, SlotRequest, Step
 from gateway.engines.llama_template import PromptBuilder
 from gateway.engines.llama_text import TextAssembler
 from gateway.engines.llama_watchdog import Watchdog
+from gateway.engines.model_errors import model_errors
 from gateway.errors import ChatError, ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
@@ -121,7 +122,8 @@ class LlamaWorker:
 
     def _main(self, loaded: threading.Event) -> None:
         try:
-            self._load()
+            with model_errors(f"chat model {self._settings.model}", "a GGUF chat model"):
+                self._load()
         except ModelError as error:
             self._load_error = error
             return
@@ -145,7 +147,7 @@ class LlamaWorker:
         try:
             cells = native.cells
             self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells))
-        except ModelError:
+        except BaseException:
             native.close()
             raise
         self._slots = SlotScheduler(

@@ -68,14 +68,14 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 70, 7):  # of 64 bits, in sevens
         byte = message[at]
         at += 1
         value |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
             return value, at
+    raise ValueError("expected a number of at most ten bytes")
 
 
 def _message(field: int, content: bytes) -> bytes:

@@ -92,11 +92,14 @@ class Voice:
         """Speak a sample text once, which warms the voice, and fix the gain for good.
 
         One gain per voice, not per piece: the same voice stays equally loud within a call.
+
+        Raises:
+            SynthesisError: the voice failed, or cannot be heard.
         """
         text = _SAMPLE_TEXTS.get(self._language, _DIGITS)
         rms = active_rms(self.speak(Piece(text, SENTENCE_PAUSE_S)).samples)
         if rms == 0.0:
-            logger.warning("the voice for %r said nothing of its sample text", self._language)
+            raise SynthesisError("it cannot be heard when it says a sample text")
         self._gain = gain_to(level_dbfs, rms)
 
     def speak(self, piece: Piece) -> Speech:
@@ -215,6 +218,12 @@ def _read_config(path: Path) -> PiperConfig:
         raise ModelError(
             f"{config_path} gives the sample rate {rate!r}, expected 8000 to 48000; "
             "download it again"
+        )
+    beyond = {i for ids in config.phoneme_id_map.values() for i in ids if i >= config.num_symbols}
+    if beyond:
+        raise ModelError(
+            f"{config_path} numbers a phoneme {max(beyond)} and says that there are "
+            f"{config.num_symbols} (num_symbols); download it again"
         )
     return config
 

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _CONVERT = "convert it with: ct2-transformers-converter --model NAME --output_dir DIR"
 _LFS_MARK = b"version https://git-lfs"
+# What Whisper was trained on: 16 kHz, a step of 10 ms, a window of 25 ms, 30 s at once.
+_SOUND = (16_000, 160, 400, 30)
 
 
 def open_whisper(
@@ -48,6 +50,7 @@ def open_whisper(
     _check_files(path)
     config = _read_json(path / "config.json")
     _check_languages(path, config, languages)
+    _check_numbers(path, config)
     problem = None
     if device != "cpu" and ctranslate2.get_cuda_device_count():
         try:
@@ -85,6 +88,13 @@ def _open(path: Path, device: str, compute_type: str, threads: int, workers: int
         raise ModelError(
             f"speech model {path} reads {expected} mel bands but its preprocessor_config.json "
             f"is missing or says {computed}; download the model's preprocessor_config.json"
+        )
+    sound = whisper.feature_extractor
+    read = (sound.sampling_rate, sound.hop_length, sound.n_fft, sound.chunk_length)
+    if read != _SOUND:
+        raise ModelError(
+            f"speech model {path}: preprocessor_config.json gives sampling_rate, hop_length, n_fft "
+            f"and chunk_length as {read}, expected {_SOUND}; download it again"
         )
     # A GPU library that is missing shows only when the model first runs.
     silence = np.zeros((1, expected, SHORT_WINDOWS[0]), np.float32)
@@ -135,6 +145,37 @@ def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str
             f"speech model {path} does not know the language {', '.join(missing) or '(none set)'}; "
             f"it knows {', '.join(sorted(known))}"
         )
+
+
+def _check_numbers(path: Path, config: dict[str, Any]) -> None:
+    """Compare what the files call the same token: CTranslate2 crashes on a number beyond them all,
+    and hears nonsense with a tokenizer of another model.
+    """
+    vocabulary = _vocabulary(path)
+    for key in ("suppress_ids", "suppress_ids_begin", "lang_ids"):
+        beyond = [number for number in config.get(key) or () if number >= len(vocabulary)]
+        if beyond:
+            raise ModelError(
+                f"speech model {path}: config.json has {beyond[0]} among {key}, and the vocabulary "
+                f"ends at {len(vocabulary) - 1}; download it again"
+            )
+    tokenizer = _read_json(path / "tokenizer.json")
+    numbers = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    numbers |= tokenizer["model"]["vocab"]
+    for number, token in enumerate(vocabulary):
+        if numbers.get(token, number) != number:
+            raise ModelError(
+                f"speech model {path}: tokenizer.json numbers {token!r} {numbers[token]} and the "
+                f"vocabulary {number}; download both again"
+            )
+
+
+def _vocabulary(path: Path) -> list[str]:
+    listed = path / "vocabulary.json"
+    if listed.is_file():
+        tokens: list[str] = json.loads(listed.read_bytes())
+        return tokens
+    return (path / "vocabulary.txt").read_text("utf-8").removesuffix("\n").split("\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class WebSocketServer:
         }
         try:
             self._server = await serve(self._handle, self._host, self._port, **options)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise ConfigError(listen_problem(self._host, self._port, error)) from error
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         logger.info("listening on ws://%s:%d", self._host, self._port)
@@ -191,9 +191,11 @@ class WebSocketServer:
                 self._all_closed.set()
 
 
-def listen_problem(host: str, port: int, error: OSError) -> str:
+def listen_problem(host: str, port: int, error: OSError | UnicodeError) -> str:
     """Why the address cannot be listened on, and what to do."""
     where = f"cannot listen on {host}:{port}"
+    if isinstance(error, UnicodeError):
+        return f"{where}: this is no name of a machine; check GATEWAY_HOST"
     match error.errno:
         case errno.EADDRINUSE:
             todo = "the port is taken: stop the other program or set GATEWAY_PORT to a free port"

@@ -125,13 +125,20 @@ async def dial(
         CallFailed: the connection was refused, or there is no gateway at the other end.
     """
     try:
-        # No proxy: a call's audio goes to the gateway and nowhere else.
-        async with connect(
-            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22, proxy=None
-        ) as socket:
+        async with await _connect(url) as socket:
             await _hold_call(socket, caller, call_id, language, path or NetworkPath(None))
     except (OSError, WebSocketException) as error:
         raise CallFailed(explain_failure(url, error)) from error
+
+
+async def _connect(url: str) -> ClientConnection:
+    try:
+        # No proxy: a call's audio goes to the gateway and nowhere else.
+        return await connect(
+            url, open_timeout=_OPEN_TIMEOUT_S, compression=None, max_size=2**22, proxy=None
+        )
+    except ValueError as error:  # of the name of the host, or of the port
+        raise InvalidURI(url, str(error)) from error
 
 
 async def _hold_call(

@@ -59,6 +59,33 @@ def test_truncated_model_is_refused(tmp_path: Path, size: int) -> None:
         LlamaChat(replace(SETTINGS, model=path))
 
 
+def test_a_copy_that_was_cut_short_and_filled_up_with_zeros_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    data = MODEL.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    with pytest.raises(ModelError, match="ends in zeros.*copy or download it again"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    data = bytearray(MODEL.read_bytes())
+    data[len(data) // 2 :] = b"\xff" * (len(data) - len(data) // 2)
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="cannot be loaded .*download it again"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
+def test_a_template_that_breaks_in_any_way_is_told(tmp_path: Path) -> None:
+    data = MODEL.read_bytes()
+    at = data.index(b"{%", data.index(b"tokenizer.chat_template"))
+    broken = b"{{ 1 // 0 }}"
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data[:at] + broken + data[at + len(broken) :])
+    with pytest.raises(ModelError, match="model.gguf"):
+        LlamaChat(replace(SETTINGS, model=path))
+
+
 def test_unknown_architecture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     data = MODEL.read_bytes()

@@ -291,6 +291,20 @@ def test_a_voice_that_cannot_be_read_says_why(
     assert words in load_error("ru", VoiceSettings(voice_copy))
 
 
+def test_a_phoneme_beyond_those_of_the_model_is_told_before_a_call_needs_it(
+    voice_copy: Path,
+) -> None:
+    sounds = json.loads(voice_copy.with_name("voice.onnx.json").read_bytes())["phoneme_id_map"]
+    edit_config(voice_copy, {"phoneme_id_map": sounds | {"ð": [9999]}})
+    assert "numbers a phoneme 9999" in load_error("ru", VoiceSettings(voice_copy))
+
+
+def test_a_voice_that_cannot_be_heard_is_refused(voice_copy: Path) -> None:
+    sounds = json.loads(voice_copy.with_name("voice.onnx.json").read_bytes())["phoneme_id_map"]
+    edit_config(voice_copy, {"phoneme_id_map": {key: sounds[key] for key in ("^", "$", "_")}})
+    assert "cannot be heard" in load_error("ru", VoiceSettings(voice_copy))
+
+
 def test_a_voice_of_another_language_is_refused(voice_copy: Path) -> None:
     assert "speaks 'ru'" in load_error("en", VoiceSettings(voice_copy))
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from gateway.conversation.playout import PlayoutLedger
 from gateway.engines.base import Speech
-from gateway.engines.piper_durations import declare_durations
+from gateway.engines.piper_durations import _varint, declare_durations
 from gateway.engines.piper_matching import Spoken
 from gateway.engines.piper_shape import SOUND
 from gateway.engines.piper_words import words_by_letters, words_by_phonemes
@@ -113,6 +113,11 @@ def test_a_model_tells_its_durations_once() -> None:
     assert declared is not None
     assert declared.startswith(model)
     assert declare_durations(declared) is None
+
+
+def test_a_number_without_an_end_is_not_read_to_the_end_of_the_file() -> None:
+    with pytest.raises(ValueError, match="at most ten bytes"):
+        _varint(memoryview(b"\xff" * 100), 0)
 
 
 @pytest.mark.parametrize(

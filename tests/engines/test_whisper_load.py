@@ -42,7 +42,7 @@ def broken_copy(tmp_path: Path, name: str, content: bytes | None) -> Path:
         ("preprocessor_config.json", b'{"feature_size": 128}', "80 mel bands"),
         ("preprocessor_config.json", b'{"feature_size": "x"}', "damaged or not a CTranslate2"),
         ("preprocessor_config.json", b"[]", "damaged or not a CTranslate2"),
-        ("vocabulary.json", b'["a", "b"]', "does not work .*multilingual.*; download it again"),
+        ("vocabulary.json", b'["a", "b"]', "50259 among lang_ids, .* ends at 1; download it again"),
         ("vocabulary.json", b"\xff", "damaged or not a CTranslate2"),
         ("tokenizer.json", b'{"model": null, "added_tokens": []}', "not a Hugging Face tokenizer"),
     ],
@@ -75,6 +75,43 @@ def test_values_of_another_kind_are_told_in_one_line(
 ) -> None:
     with pytest.raises(ModelError, match=r"damaged or not .*; download it again\Z"):
         load_model(WhisperSettings(edited_copy(tmp_path, name, changes), device="cpu"))
+
+
+@pytest.mark.parametrize("key", ["suppress_ids", "suppress_ids_begin", "lang_ids"])
+def test_a_token_beyond_the_vocabulary_is_told_because_the_library_would_crash(
+    tmp_path: Path, key: str
+) -> None:
+    tokens = json.loads((SETTINGS.model_path / "config.json").read_bytes())[key]
+    path = edited_copy(tmp_path, "config.json", {key: [*tokens, 999_999]})
+    with pytest.raises(ModelError, match=f"has 999999 among {key}, .* ends at 51864"):
+        load_model(WhisperSettings(path, device="cpu"))
+
+
+@pytest.mark.parametrize("change", [{"sampling_rate": 8000}, {"hop_length": 80}, {"n_fft": 512}])
+def test_sound_that_whisper_was_not_trained_on_is_refused(
+    tmp_path: Path, change: dict[str, int]
+) -> None:
+    path = edited_copy(tmp_path, "preprocessor_config.json", change)
+    with pytest.raises(ModelError, match=r"expected \(16000, 160, 400, 30\); download it again"):
+        load_model(WhisperSettings(path, device="cpu", threads=1))
+
+
+def test_a_tokenizer_of_another_model_is_told(tmp_path: Path) -> None:
+    """As large-v3's in place of that of the models before it, where nonsense would be heard."""
+    tokenizer = json.loads((SETTINGS.model_path / "tokenizer.json").read_bytes())
+    for token in tokenizer["added_tokens"]:
+        token["id"] += token["id"] >= 50358
+    path = edited_copy(tmp_path, "tokenizer.json", tokenizer)
+    with pytest.raises(ModelError, match=r"numbers '<\|translate\|>' 50359 and .* 50358"):
+        load_model(WhisperSettings(path, device="cpu"))
+
+
+def test_a_vocabulary_of_lines_is_read_too(tmp_path: Path) -> None:
+    """As in older conversions."""
+    tokens = json.loads((SETTINGS.model_path / "vocabulary.json").read_bytes())
+    path = broken_copy(tmp_path, "vocabulary.json", None)
+    (path / "vocabulary.txt").write_text("\n".join(tokens) + "\n", "utf-8")
+    assert load_model(WhisperSettings(path, device="cpu", threads=1)).languages
 
 
 def test_a_conversion_need_not_list_its_languages(tmp_path: Path) -> None:

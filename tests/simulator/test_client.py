@@ -120,6 +120,12 @@ def test_a_line_the_gateway_closes_is_a_failure_with_its_code() -> None:
     assert result.failure == "the gateway closed the call with code 1011 (because)"
 
 
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:99999999/", "ws://a..b/", "http://127.0.0.1/"])
+def test_an_address_that_cannot_be_is_explained(url: str) -> None:
+    with pytest.raises(CallFailed, match="is no WebSocket address; it looks like ws://"):
+        asyncio.run(place_call(url, [utterance()]))
+
+
 def test_a_gateway_that_refuses_calls_is_explained() -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
         return connection.respond(503, "the gateway is full\n")
