@@ -5,23 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.starter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("stt", "llm", "tts", "all"):
         command = commands.add_parser(name, help=f"train and export: {name}")
         command.set_defaults(init=None, decoder_minutes=0.0, processes=1, draw=0, confusions=None)
         command.set_defaults(keep=0.0, tiny=False)
-        command.add_argument("--minutes", type=float, required=True, help="of training, each")
+        minutes = _minutes if name == "stt" else _some_minutes
+        command.add_argument("--minutes", type=minutes, required=True, help="of training, each")
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="not of tts")
         command.add_argument("--out", type=Path, default=Path(".training"))
         if name != "tts":
             command.add_argument("--draw", type=int, help="another number, other sentences")
         if name in ("stt", "llm"):
             command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
-            command.add_argument("--processes", type=int, help="cores to use, not by tts")
+            command.add_argument("--processes", type=_count, help="cores to use, not by tts")
         if name in ("stt", "all"):
-            command.add_argument("--decoder-minutes", type=float, help="after these, of stt")
+            command.add_argument("--decoder-minutes", type=_minutes, help="after these, of stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
             command.add_argument("--layers", type=_depth, help="of the chat model")
@@ -31,7 +32,7 @@ def _arguments() -> argparse.Namespace:
             command.add_argument("--tiny", action="store_true", help="a little data, as a trial")
     check = commands.add_parser("check", help="measure a finished model through the real library")
     check.add_argument("what", choices=("stt", "llm", "tts"))
-    check.add_argument("model", type=Path, help="folder (stt, tts) or file (llm)")
+    check.add_argument("model", type=_existing, help="folder (stt, tts) or file (llm)")
     check.add_argument("--data", type=Path, default=Path(".training/test"))
     check.add_argument("--show", action="store_true", help="print the replies (llm)")
     check.add_argument("--tool-turns", type=int, default=0, help="count malformed calls (llm)")
@@ -42,12 +43,62 @@ def _arguments() -> argparse.Namespace:
     confusions.add_argument("model", type=Path)
     confusions.add_argument("data", type=Path, help="a set of speech, without suffix")
     confusions.add_argument("out", type=Path)
+    return parser
+
+
+def _arguments() -> argparse.Namespace:
+    parser = _parser()
     arguments = parser.parse_args()
-    if getattr(arguments, "keep", 0.0) and arguments.init is None:
-        parser.error("--keep is a share of what the training begins from: expected --init too")
-    if arguments.command == "stt" and not (arguments.minutes or arguments.init):
-        parser.error("--minutes 0 leaves the decoder of a start to be trained: expected --init too")
+    if mistake := _mistake(arguments):
+        parser.error(mistake)
     return arguments
+
+
+def _mistake(arguments: argparse.Namespace) -> str | None:
+    """What does not fit together, before hours are spent on it."""
+    init: Path | None = getattr(arguments, "init", None)
+    if getattr(arguments, "device", "cpu") == "cuda" and not _has_card():
+        return "--device cuda: PyTorch finds no graphics card here"
+    if arguments.command == "llm" and init is not None and not init.is_file():
+        return f"--init {init}: expected a GGUF file or a checkpoint"
+    if arguments.command == "stt":
+        if init is not None and not (init.is_dir() or init.suffix == ".pt"):
+            return f"--init {init}: expected a model's folder or a checkpoint"
+        if arguments.keep and init is None:
+            return "--keep is a share of what the training begins from: expected --init too"
+        if not (arguments.minutes or init):
+            return "--minutes 0 leaves the decoder of a start to be trained: expected --init too"
+        if not (arguments.minutes or arguments.decoder_minutes):
+            return "nothing to do: expected more than 0 of --minutes or of --decoder-minutes"
+    heard = getattr(arguments, "what", None) == "tts"
+    voices: Path | None = arguments.model if heard else getattr(arguments, "voices", None)
+    if voices is not None and not any(voices.glob("*.onnx")):
+        return f"there is no .onnx file in {voices}"
+    return None
+
+
+def _has_card() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _minutes(text: str) -> float:
+    if not 0 <= (minutes := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected 0 or more minutes, not {text}")
+    return minutes
+
+
+def _some_minutes(text: str) -> float:
+    if not (minutes := _minutes(text)):
+        raise argparse.ArgumentTypeError("expected more than 0 minutes")
+    return minutes
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
+    return count
 
 
 def _share(text: str) -> float:

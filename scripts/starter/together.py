@@ -73,6 +73,11 @@ def require_same_processes(work: Path, processes: int) -> None:
         raise ValueError(f"{work} holds a training by {found} processes, expected {processes}")
 
 
+def draws_of(draw: int, processes: int) -> range:
+    """What the processes of a training draw, of which nothing is the draw of one alone."""
+    return range(1000 * (1 + draw), 1000 * (1 + draw) + processes)
+
+
 def train_together(
     train: Callable[[Planned], Path], plan: Planned, processes: int, inventory: list[str]
 ) -> Path:
@@ -83,14 +88,13 @@ def train_together(
     ``inventory`` names the files in ``plan.work`` that all of them need.
     """
     works = [plan.work / str(number) for number in range(1, processes + 1)]
-    plans = []
+    plans, draws = [], draws_of(plan.draw, processes)
     for number, work in enumerate(works):
         work.mkdir(parents=True, exist_ok=True)
         for name in inventory:
             (work / name).write_bytes((plan.work / name).read_bytes())
         # works[number - 2] is the one before, and the last one for the first.
-        draw = 100 * plan.draw + number
-        plans.append(replace(plan, work=work, draw=draw, peer=works[number - 2]))
+        plans.append(replace(plan, work=work, draw=draws[number], peer=works[number - 2]))
     mp.spawn(_train_alone, args=(train, plans), nprocs=processes)  # ends all when one fails
     found = [torch.load(work / "last.pt", weights_only=True) for work in works]
     mean = {

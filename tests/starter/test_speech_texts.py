@@ -44,6 +44,15 @@ def test_no_sentence_of_the_training_is_kept_for_the_test(lang: str) -> None:
     assert len({said.text for said in test}) == 60
 
 
+def test_a_sentence_of_the_test_is_not_trained_on_beside_another_either() -> None:
+    kept = "Please call my pilot today."
+    assert is_held_out(kept)
+    drawn = Sentences(random.Random(1), [(lambda *_: f"Hello. {kept} Bye.", 0.5), (wide, 0.5)])
+    assert not any(kept in said.text for said in drawn.draw("en", 100))
+    free = Sentences(random.Random(1), [(lambda *_: "Hello. Call.", 0.5), (wide, 0.5)])
+    assert any(said.text == "Hello. Call." for said in free.draw("en", 100))
+
+
 @pytest.mark.parametrize("lang", LANGS)
 def test_wordings_for_the_test_are_never_trained_on_whatever_template_makes_them(lang: str) -> None:
     wordings = unseen_wordings(lang)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts.starter import __main__ as driver
 from scripts.starter import corpus
 from scripts.starter.clock import Budget, cosine, flat_then_linear
 
@@ -45,6 +46,8 @@ from scripts.starter.loop import Loop, Pace  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
 from scripts.starter.stt import batches  # noqa: E402
+from scripts.starter.stt import export as stt_export  # noqa: E402
+from scripts.starter.stt import train as stt_train  # noqa: E402
 from scripts.starter.stt.batches import IGNORED, Maker, Options, swapped  # noqa: E402
 from scripts.starter.stt.dataset import Sizes, make_set  # noqa: E402
 from scripts.starter.stt.decoder import DecoderPlan, Heard, Weights, train_decoder  # noqa: E402
@@ -68,6 +71,7 @@ from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # n
 from scripts.starter.together import (  # noqa: E402
     Peer,
     Training,
+    draws_of,
     require_same_processes,
     train_together,
 )
@@ -519,13 +523,80 @@ def test_a_share_of_the_start_is_kept_in_the_result_but_for_the_training_heads(
         torch.save(content, trained.work / "last.pt")
     checkpoint = plan.work / "last.pt"
     start, end = (torch.load(p.work / "last.pt", weights_only=True) for p in (first, plan))
-    kept = torch.load(
-        keep_of_start(plan, first.work / "last.pt", checkpoint, 0.25), weights_only=True
-    )["ema"]
+    kept = torch.load(keep_of_start(first.work / "last.pt", checkpoint, 0.25), weights_only=True)[
+        "ema"
+    ]
     for name, value in end["ema"].items():
         share = 0.0 if name.startswith(("ctc", "phone")) else 0.25
         torch.testing.assert_close(kept[name], value.lerp(start["model"][name], share))
     assert not torch.equal(kept["emb.weight"], end["ema"]["emb.weight"])
+
+
+def test_a_share_of_the_start_is_kept_where_the_decoder_is_trained_alone_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(Recipe, "make_speech", lambda _: None)
+    monkeypatch.setattr(Recipe, "_train_decoder", lambda *_: tmp_path / "last.pt")
+
+    def keep(*found: Any) -> Path:
+        made.append(found)
+        return tmp_path / "kept.pt"
+
+    monkeypatch.setattr(stt_train, "keep_of_start", keep)
+    monkeypatch.setattr(stt_export, "export", lambda start, *_: made.append(start))
+    Recipe(tmp_path, 0.0, init=EAR, decoder_minutes=1.0, keep=0.3).run()
+    assert made == [(EAR, tmp_path / "last.pt", 0.3), tmp_path / "kept.pt"]
+
+
+def test_a_training_whose_batches_nobody_makes_any_more_ends_with_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = Plan(tmp_path / "work", minutes=1)
+    prepare_inventory(plan, tmp_path)
+    (tmp_path / "train1.bin").write_bytes(b"")
+    with pytest.raises(RuntimeError, match="the process that makes the batches has ended"):
+        train(plan, tmp_path)
+    assert "empty file" in capfd.readouterr().err
+
+
+def test_draws_of_several_processes_are_none_that_one_training_would_be_given() -> None:
+    drawn = [draws_of(plan, 3) for plan in (0, 1, 2)]
+    assert len({draw for draws in drawn for draw in draws}) == 9
+    assert all(draw >= 1000 for draws in drawn for draw in draws)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("llm --minutes 0", "expected more than 0 minutes"),
+        ("all --minutes 0 --decoder-minutes 5", "expected more than 0 minutes"),
+        ("stt --minutes -5", "expected 0 or more minutes, not -5"),
+        ("stt --minutes 5 --decoder-minutes nan", "expected 0 or more minutes, not nan"),
+        ("stt --minutes 0 --init models/starter/stt", "nothing to do"),
+        ("stt --minutes 5 --processes 0", "expected 1 or more, not 0"),
+        ("llm --minutes 5 --init models/starter/llm", "expected a GGUF file or a checkpoint"),
+        ("stt --minutes 5 --init models/starter/stt/model.bin", "expected a model's folder or"),
+        ("stt --minutes 5 --keep 0.5", "expected --init too"),
+        ("llm --minutes 5 --device cuda", "PyTorch finds no graphics card here"),
+        ("check tts models/starter/llm", "there is no .onnx file in models/starter/llm"),
+        ("check tts models/starter/nowhere", "there is no models/starter/nowhere"),
+        ("sheet models/starter/llm sheet.png", "there is no .onnx file in models/starter/llm"),
+    ],
+)
+def test_what_does_not_fit_together_is_told_before_anything_is_made(
+    arguments: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(MODELS.parents[1])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["starter", *arguments.split()])
+    with pytest.raises(SystemExit):
+        driver.main()
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -559,6 +630,7 @@ def test_a_decoder_trained_alone_leaves_its_encoder_and_reads_again_what_that_he
     assert {"dec", "emb", "ln"} <= moved <= {"dec", "emb", "ln", "tpos"}
 
     torch.save(first | {"used": 0.0}, plan.work / "last.pt")
+    (plan.work / "heard" / "partial.pt").write_bytes(b"what an interrupt left")
     went_on = torch.load(train_decoder(plan, tmp_path), weights_only=True)
     assert went_on["step"] > first["step"]
     assert "heard" not in capsys.readouterr().out

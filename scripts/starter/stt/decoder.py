@@ -67,9 +67,10 @@ def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
     """
     folder = plan.work / "heard"
     folder.mkdir(exist_ok=True)
-    heard = [batch for path in sorted(folder.glob("*.pt")) for batch in _read(path)]
+    written = sorted(folder.glob("[0-9]*.pt"))  # and no part of one, left by an interrupt
+    heard = [batch for path in written for batch in _read(path)]
     count = sum(len(batch.tokens) for batch in heard)
-    number = len(list(folder.glob("*.pt")))
+    number = len(written)
     options = Options(frames=7200, reuse=1)  # reuse of items is what the files are for
     source: Iterator[Any] | None = None
     while count < plan.utterances:

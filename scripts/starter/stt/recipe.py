@@ -65,6 +65,7 @@ class Recipe:
             ValueError: no time to train is given, or no start where one is needed.
         """
         from .export import export
+        from .train import keep_of_start
 
         if not self.minutes + self.decoder_minutes:
             raise ValueError("nothing to do: expected minutes or decoder_minutes above 0")
@@ -77,6 +78,8 @@ class Recipe:
         if start is None or self.minutes:
             start = self._train_all()
         checkpoint = self._train_decoder(start) if self.decoder_minutes else start
+        if self.init is not None and self.keep:
+            checkpoint = keep_of_start(self.init, checkpoint, self.keep)
         export(checkpoint, checkpoint.parent, self.out / "model")
         return self.out / "model"
 
@@ -88,13 +91,10 @@ class Recipe:
         return self._train(train_decoder, plan)
 
     def _train_all(self) -> Path:
-        from .train import Plan, keep_of_start, train
+        from .train import Plan, train
 
         plan = Plan(self.out / "work", self.minutes, self.init, self.device, self.draw)
-        checkpoint = self._train(train, plan)
-        if self.init is not None and self.keep:
-            return keep_of_start(plan, self.init, checkpoint, self.keep)
-        return checkpoint
+        return self._train(train, plan)
 
     def _train(self, train: Callable[..., Path], plan: Training) -> Path:
         from scripts.starter.together import require_same_processes, train_together

@@ -69,6 +69,11 @@ def is_held_out(text: str) -> bool:
     return drawn or any(text in unseen_wordings(lang) for lang in corpus.LANGS)
 
 
+def is_of_the_test(text: str) -> bool:
+    """Whether a sentence for testing only stands in ``text``, alone or beside others."""
+    return is_held_out(text) or any(map(is_held_out, re.split(r"(?<=[.?!؟]) ", text)))
+
+
 def clean(lang: str, text: str) -> str | None:
     """The text as the recogniser writes it, or None when it holds something that it does not."""
     text = re.sub(r"\s+", " ", text.replace("’", "'").replace("ـ", "")).strip()
@@ -187,7 +192,7 @@ class Evenly:
             pool: dict[str, list[str]] = {}
             for _ in range(self._size):
                 text = clean(lang, self._source(lang, rng))
-                if text is not None and not is_held_out(text):
+                if text is not None and not is_of_the_test(text):
                     for word in dict.fromkeys(map(str.lower, _plain_words(text))):
                         pool.setdefault(word, []).append(text)
             self._pools[lang] = [pair for pair in pool.items() if len(pair[1]) >= self._least]
@@ -300,7 +305,9 @@ class Sentences:
         while len(found) < count:
             source = self.rng.choices(functions, weights)[0]
             text = clean(lang, source(lang, self.rng))
-            if text is None or len(text) > LONGEST or is_held_out(text) != heldout:
+            if text is None or len(text) > LONGEST:
+                continue
+            if not is_held_out(text) if heldout else is_of_the_test(text):
                 continue
             seen[text] += 1
             if seen[text] <= (1 if heldout else repeats):

@@ -10,6 +10,7 @@ Four losses on one model; the heads of the last three are dropped at export:
 """
 
 import json
+import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -122,7 +123,9 @@ def guidance(model: MicroWhisper, positions: Tensor, frames: int) -> Tensor:
 
 
 @contextmanager
-def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> Iterator[Any]:
+def _producer(
+    plan: Plan, data: Path, progress: Any, step: int, ramp: bool
+) -> Iterator[Iterator[Batch]]:
     context = mp.get_context("spawn")
     out, stop = context.Queue(24), context.Event()
     options = Options(frames=7200 if plan.device == "cpu" else 48000, ramp=ramp)
@@ -131,12 +134,24 @@ def _producer(plan: Plan, data: Path, progress: Any, step: int, ramp: bool) -> I
     process = context.Process(target=produce, args=arguments, daemon=True)
     process.start()
     try:
-        yield out
+        yield _produced(out, process)
     finally:
         stop.set()
         process.join(10)
         if process.is_alive():
             process.terminate()
+
+
+def _produced(out: Any, process: Any) -> Iterator[Batch]:
+    while True:
+        try:
+            yield out.get(timeout=5)
+        except queue.Empty:
+            if not process.is_alive():
+                raise RuntimeError(
+                    "the process that makes the batches has ended; its error, or that memory ran "
+                    "out, is told above"
+                ) from None
 
 
 def load_start(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
@@ -201,7 +216,7 @@ def train(plan: Plan, data: Path) -> Path:
     progress = mp.get_context("spawn").Value("d", loop.spent)
     rng = np.random.default_rng([plan.seed, plan.draw, loop.step])
     with _producer(plan, data, progress, loop.step, ramp=plan.init is None) as source:
-        batches = chain([source.get()], iter(source.get, None))  # waiting for the first is free
+        batches = chain([next(source)], source)  # waiting for the first is free
 
         def descend(spent: float) -> dict[str, float]:
             progress.value = spent
@@ -216,20 +231,21 @@ def train(plan: Plan, data: Path) -> Path:
     return loop.last
 
 
-def keep_of_start(plan: Plan, start: Path, checkpoint: Path, share: float) -> Path:
+def keep_of_start(start: Path, checkpoint: Path, share: float) -> Path:
     """Average the weights of ``checkpoint`` with those of ``start``, which weigh ``share``, and
-    give the checkpoint of that. Fine-tuning forgets; the mean keeps more of both
+    give the checkpoint of that, beside the former. Fine-tuning forgets; the mean keeps more of both
     (https://arxiv.org/abs/2109.01903).
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    torch.manual_seed(plan.seed)  # what the start lacks begins as it did in training
-    former = load_start(start, build_model(plan.work), plan.work)["model"]
+    work = checkpoint.parent
+    torch.manual_seed(Plan.seed)  # what the start lacks begins as it did in training
+    former = load_start(start, build_model(work), work)["model"]
     # The training heads stay: an exported start has none.
     mean = {
         name: value if name.startswith(("ctc.", "phone.")) else value.lerp(former[name], share)
         for name, value in state["ema"].items()
     }
-    kept = plan.work / "kept.pt"
+    kept = work / "kept.pt"
     torch.save(state | {"model": mean, "ema": mean, "opts": []}, kept)
     return kept
 
