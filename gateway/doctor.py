@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
+import multiprocessing
 import os
 import platform
 import re
@@ -10,12 +12,15 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError, ModelError
+from gateway.logs import configure_logging
 from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.models.check import check_locked, configured_models
 from gateway.servers.websocket import listen_problem
@@ -53,12 +58,33 @@ def run_checks(settings: Settings) -> Iterator[Finding]:
     """Every check in order, quick ones first; yields each result as soon as it is known."""
     for check in CHECKS:
         try:
-            finding = check(settings)
+            finding = _apart(check, settings) if check in LOADING else check(settings)
         except Exception as error:  # boundary: the other checks still tell something
             name = check.__name__.removeprefix("check_").replace("_", " ")
             detail = f"{type(error).__name__}: {error}"
             finding = Finding(name, "fail", detail, "check the settings and what they name")
         yield finding
+
+
+def _apart(check: Check, settings: Settings) -> Finding:
+    """A check in a process of its own: some files make the libraries end theirs."""
+    context = multiprocessing.get_context("spawn")
+    level = logging.getLogger().getEffectiveLevel()
+    with ProcessPoolExecutor(1, context, _set_up_log, (settings, level)) as pool:
+        try:
+            return pool.submit(check, settings).result()
+        except BrokenProcessPool:
+            name = check.__name__.removeprefix("check_").replace("_", " ")
+            return Finding(
+                name,
+                "fail",
+                "loading it ended the process: a file is damaged, or the memory is too small",
+                "download the model again, or choose another; serve would end as well",
+            )
+
+
+def _set_up_log(settings: Settings, level: int) -> None:
+    configure_logging(logging.getLevelName(level), settings.log_format, secrets=settings.secrets)
 
 
 def check_python(settings: Settings) -> Finding:
@@ -212,6 +238,9 @@ CHECKS: tuple[Check, ...] = (
     check_chat_model,
     check_voices,
 )
+
+# These load models, each in a process of its own.
+LOADING: tuple[Check, ...] = (check_speech_model, check_chat_model, check_voices)
 
 
 def _loaded(

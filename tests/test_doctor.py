@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import socket
@@ -113,6 +114,22 @@ def test_a_port_in_use_fails_and_says_which_setting_to_change() -> None:
         finding = doctor.check_port(configured(gateway_port=port))
         assert finding.status == "fail" and "GATEWAY_PORT" in finding.advice
     assert doctor.check_port(configured(gateway_port=port)).status == "ok"
+
+
+def check_that_ends_its_process(settings: Settings) -> Finding:
+    os._exit(134)
+
+
+def test_a_model_that_ends_the_process_costs_its_own_line_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As llama.cpp and CTranslate2 do with some damaged files."""
+    checks = (check_that_ends_its_process, doctor.check_python)
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    monkeypatch.setattr(doctor, "LOADING", checks[:1])
+    first, second = run_checks(configured())
+    assert first.status == "fail" and "ended the process" in first.detail and first.advice
+    assert second.status == "ok"
 
 
 def test_an_address_of_another_machine_fails() -> None:

@@ -242,7 +242,7 @@ def _load_model(settings: LlamaSettings) -> Any:
             magic = file.read(4)
             file.seek(max(0, path.stat().st_size - _END))
             end = file.read()
-    if not any(end):
+    if end and not any(end):
         raise ModelError(
             f"chat model {path} ends in zeros, as a copy that was cut short does; copy or "
             "download it again"
