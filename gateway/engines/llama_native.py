@@ -217,8 +217,8 @@ class NativeLlama:
         llama_cpp.llama_model_free(self._model)
 
 
-# Bytes at the end of a model file that are not all zero: its last weights, and some padding.
-_END = 4096
+# Bytes at the end of a model file that are never all zero: more than any single bias, which may be.
+_END = 1 << 20
 
 
 def _last_error() -> str:
