@@ -67,6 +67,7 @@ def test_a_fifth_of_the_training_is_wide_sentences_and_nothing_of_the_usual_test
 ) -> None:
     marks = ["Marked (a|b|c|d|e|f|g|h) (i|j|k|l|m|n|o)."]
     monkeypatch.setattr(texts_of_speech, "_wide", lambda _: marks)
+    monkeypatch.setattr(texts_of_speech, "further", lambda *_: "Are you open?")  # sooner drawn
 
     def marked(training: bool) -> int:
         drawn = Sentences(random.Random(3), training=training).draw("en", 600)
