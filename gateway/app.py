@@ -145,21 +145,22 @@ class Gateway:
             ConfigError: a model cannot be used.
         """
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        stop, loaded_or_stopped = asyncio.Event(), asyncio.Event()
+
+        def end() -> None:
+            stop.set()
+            loaded_or_stopped.set()
+
         signals = (signal.SIGTERM, signal.SIGINT)
         # At once: the first process of a container ends by no signal that it does not handle.
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        stopped = asyncio.create_task(stop.wait())
-        loading = asyncio.create_task(self.ready())
-        try:
-            await asyncio.wait((stopped, loading), return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():
-                await loading
-                loop.add_signal_handler(signal.SIGINT, stop.set)
-            await stopped
-        finally:
-            stopped.cancel()
-            loading.cancel()
+        loop.add_signal_handler(signal.SIGTERM, end)
+        assert self._loading is not None, "enter the gateway first"
+        self._loading.add_done_callback(lambda _: loaded_or_stopped.set())
+        await loaded_or_stopped.wait()
+        if not stop.is_set():
+            await self.ready()
+            loop.add_signal_handler(signal.SIGINT, end)
+            await stop.wait()
         for number in signals:
             loop.remove_signal_handler(number)
         log.info("stopping: no new calls, running ones may finish their sentence")

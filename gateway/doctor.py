@@ -60,10 +60,14 @@ def run_checks(settings: Settings) -> Iterator[Finding]:
         try:
             finding = _apart(check, settings) if check in LOADING else check(settings)
         except Exception as error:  # boundary: the other checks still tell something
-            name = check.__name__.removeprefix("check_").replace("_", " ")
             detail = f"{type(error).__name__}: {error}"
-            finding = Finding(name, "fail", detail, "check the settings and what they name")
+            finding = Finding(_name(check), "fail", detail, "check the settings and what they name")
         yield finding
+
+
+def _name(check: Check) -> str:
+    """Of one that could not give its own."""
+    return check.__name__.removeprefix("check_").replace("_", " ")
 
 
 def _apart(check: Check, settings: Settings) -> Finding:
@@ -74,9 +78,8 @@ def _apart(check: Check, settings: Settings) -> Finding:
         try:
             return pool.submit(check, settings).result()
         except BrokenProcessPool:
-            name = check.__name__.removeprefix("check_").replace("_", " ")
             return Finding(
-                name,
+                _name(check),
                 "fail",
                 "loading it ended the process: a file is damaged, or the memory is too small",
                 "download the model again, or choose another; serve would end as well",

@@ -24,6 +24,8 @@ from gateway.errors import ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
 
+# Bytes at the end of a model file that are never all zero: more than any single bias, which may be.
+_END = 1 << 20
 _KV_TYPES = {
     "f32": llama_cpp.GGML_TYPE_F32,
     "f16": llama_cpp.GGML_TYPE_F16,
@@ -215,10 +217,6 @@ class NativeLlama:
         self.drop_context()
         llama_cpp.llama_batch_free(self._batch)
         llama_cpp.llama_model_free(self._model)
-
-
-# Bytes at the end of a model file that are never all zero: more than any single bias, which may be.
-_END = 1 << 20
 
 
 def _last_error() -> str:

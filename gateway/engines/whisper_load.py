@@ -49,8 +49,9 @@ def open_whisper(
     """
     _check_files(path)
     config = _read_json(path / "config.json")
-    _check_languages(path, config, languages)
-    _check_numbers(path, config)
+    tokenizer = _read_tokenizer(path)
+    _check_languages(path, config, tokenizer, languages)
+    _check_numbers(path, config, tokenizer)
     problem = None
     if device != "cpu" and ctranslate2.get_cuda_device_count():
         try:
@@ -121,20 +122,23 @@ def _check_files(path: Path) -> None:
             raise ModelError(
                 f"speech model {path}/model.bin is a Git LFS pointer; run git lfs pull"
             )
+
+
+def _read_tokenizer(path: Path) -> dict[str, Any]:
     tokenizer = _read_json(path / "tokenizer.json")
     model = tokenizer.get("model")
     if not isinstance(model, dict) or "vocab" not in model or "added_tokens" not in tokenizer:
         raise ModelError(
             f"speech model {path}/tokenizer.json is not a Hugging Face tokenizer; download it again"
         )
+    return tokenizer
 
 
-def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str]) -> None:
+def _check_languages(
+    path: Path, config: dict[str, Any], tokenizer: dict[str, Any], languages: Sequence[str]
+) -> None:
     """Conversions list the tokens of their languages; an empty list is an English-only model."""
-    tokens = {
-        token["id"]: token["content"].strip("<|>")
-        for token in _read_json(path / "tokenizer.json")["added_tokens"]
-    }
+    tokens = {token["id"]: token["content"].strip("<|>") for token in tokenizer["added_tokens"]}
     listed = config.get("lang_ids")
     if listed is None:
         listed = tokens
@@ -147,7 +151,7 @@ def _check_languages(path: Path, config: dict[str, Any], languages: Sequence[str
         )
 
 
-def _check_numbers(path: Path, config: dict[str, Any]) -> None:
+def _check_numbers(path: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> None:
     """Compare what the files call the same token: CTranslate2 crashes on a number beyond them all,
     and hears nonsense with a tokenizer of another model.
     """
@@ -159,7 +163,6 @@ def _check_numbers(path: Path, config: dict[str, Any]) -> None:
                 f"speech model {path}: config.json has {beyond[0]} among {key}, and the vocabulary "
                 f"ends at {len(vocabulary) - 1}; download it again"
             )
-    tokenizer = _read_json(path / "tokenizer.json")
     numbers = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     numbers |= tokenizer["model"]["vocab"]
     for number, token in enumerate(vocabulary):

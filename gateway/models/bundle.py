@@ -37,7 +37,6 @@ _EXTENSIONS = {
     tarfile.GNUTYPE_LONGLINK,
 }
 _EXTENSION_LIMIT = 64 * 1024
-_FORMAT = tarfile.PAX_FORMAT
 _BLOCK = 1 << 20
 
 # What reading a damaged tar raises.
@@ -151,25 +150,9 @@ def pack(
     try:
         _discard_parts(target)
         require_room(target, sum(locked.size for locked in models.values()))
-        with (
-            beside.open("wb") as out,
-            tarfile.open(beside, "w", fileobj=out, format=_FORMAT) as tar,
-        ):
-            manifest = Manifest(1, models, dict(settings or {}))
-            head = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-            _add(tar, _MANIFEST, len(head), io.BytesIO(head))
-            for name, locked in models.items():
-                report(f"packing {name} ({megabytes(locked.size)})")
-                for file_name, file in locked.files.items():
-                    path = store.folder(locked.kind, name) / file_name
-                    with path.open("rb") as file_content:
-                        source = _Hashed(file_content)
-                        _add(tar, f"{locked.kind}/{name}/{file_name}", file.size, source)
-                    if source.digest.hexdigest() != file.sha256:
-                        raise ModelError(
-                            f"{path} was changed while it was packed; run the same command again"
-                        )
-            tar.close()
+        with beside.open("wb") as out:
+            with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                _fill(tar, store, models, settings or {}, report)
             # Before the final name, which stands for a whole bundle.
             out.flush()
             os.fsync(out.fileno())
@@ -179,6 +162,30 @@ def pack(
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _fill(
+    tar: tarfile.TarFile,
+    store: ModelStore,
+    models: Mapping[str, LockedModel],
+    settings: Mapping[str, str],
+    report: Report,
+) -> None:
+    head = msgspec.json.format(
+        msgspec.json.encode(Manifest(1, dict(models), dict(settings))), indent=2
+    )
+    _add(tar, _MANIFEST, len(head), io.BytesIO(head))
+    for name, locked in models.items():
+        report(f"packing {name} ({megabytes(locked.size)})")
+        for file_name, file in locked.files.items():
+            path = store.folder(locked.kind, name) / file_name
+            with path.open("rb") as content:
+                source = _Hashed(content)
+                _add(tar, f"{locked.kind}/{name}/{file_name}", file.size, source)
+            if source.digest.hexdigest() != file.sha256:
+                raise ModelError(
+                    f"{path} was changed while it was packed; run the same command again"
+                )
 
 
 class _Hashed:

@@ -115,13 +115,14 @@ class ModelStore:
             files: names of the files of the model that is to come.
 
         Raises:
-            ModelError: there are other files than these and the recorded ones.
+            ModelError: there are other files than these, the recorded and hidden ones.
             OSError: the folder cannot be read.
         """
         folder = self.folder(kind, name)
         locked = self.read().models.get(name)
         own = {*files, *(locked.files if locked else ())}
-        strange = sorted(path.name for path in _entries(folder) if path.name not in own)
+        found = (path.name for path in _entries(folder) if not path.name.startswith("."))
+        strange = [name for name in found if name not in own]
         if strange:
             raise ModelError(
                 f"{folder} holds {', '.join(strange[:3])}{' and more' * (len(strange) > 3)}, which "

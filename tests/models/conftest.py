@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import types
 from collections.abc import Iterator
@@ -132,6 +133,20 @@ def catalogue() -> Catalogue:
             ),
         }
     )
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the files that were brought to the disk, in order."""
+    sizes: list[int] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        sizes.append(os.fstat(fd).st_size)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return sizes
 
 
 @pytest.fixture

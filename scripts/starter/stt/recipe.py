@@ -118,8 +118,13 @@ def check(model: Path, data: Path, voices: Path | None = VOICES, limit: int = 10
             make_set(data / name, sizes, seed, voices, test=True, only=only)
     ear = ShortWindow(model)
     rows = word_errors(ear, SpeechSet(data / "test"), limit)
-    others = {"phones": "phone numbers", "unseen": "unseen wordings", "wide": "wide sentences"}
-    for name, title in (others | {"further": "further wordings"}).items():
+    others = {
+        "phones": "phone numbers",
+        "unseen": "unseen wordings",
+        "wide": "wide sentences",
+        "further": "further wordings",
+    }
+    for name, title in others.items():
         for row in word_errors(ear, SpeechSet(data / name), limit, phones=name == "phones"):
             rows.append(row | {"set": f"{title}, {row['set']}"})
     rows.append(windows(ear, SpeechSet(data / "test")))
