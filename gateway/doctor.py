@@ -204,12 +204,14 @@ def check_port(settings: Settings) -> Finding:
 
 
 def check_model_files(settings: Settings) -> Finding:
-    """Downloaded models that the settings name are as they were downloaded."""
+    """Downloaded and starter models that the settings name are as they came."""
     problems = check_locked(settings)
     if problems:
         advice = "download the damaged models again, or restore their files"
         return Finding("model files", "fail", "; ".join(problems), advice)
-    return Finding("model files", "ok", "every downloaded model in use is whole")
+    return Finding(
+        "model files", "ok", "every model in use of which a checksum is recorded is whole"
+    )
 
 
 def check_speech_model(settings: Settings) -> Finding:

@@ -37,19 +37,19 @@ class ModelPaths:
     def stt(self, name: str) -> Path:
         """Directory of a speech recognition model."""
         if name == STARTER:
-            return self._starter() / "stt"
+            return self.starter / "stt"
         return path_meant(name) or self.root / "stt" / name
 
     def llm(self, name: str) -> Path:
         """GGUF file of a chat model."""
         if name == STARTER:
-            return self._starter() / "llm" / "model.gguf"
+            return self.starter / "llm" / "model.gguf"
         return path_meant(name) or self._file("llm", name, ".gguf")
 
     def voice(self, name: str, language: str) -> Path:
         """ONNX file of a voice; ``starter`` has one for each language."""
         if name == STARTER:
-            return self._starter() / "tts" / f"{language}.onnx"
+            return self.starter / "tts" / f"{language}.onnx"
         return path_meant(name) or self._file("tts", name, ".onnx")
 
     def installed(self, kind: str) -> list[str]:
@@ -59,8 +59,9 @@ class ModelPaths:
         names = [e.name if e.is_dir() else e.stem for e in entries if _is_model(e, kind)]
         return [STARTER, *names]
 
-    def _starter(self) -> Path:
-        """The models that come with the gateway, wherever the others lie."""
+    @property
+    def starter(self) -> Path:
+        """Folder of the models that come with the gateway, wherever the others lie."""
         beside, ours = self.root / STARTER, _PROJECT / "models" / STARTER
         # os.path tells of a folder that cannot be read too; nothing is raised here.
         return ours if os.path.isdir(ours) and not os.path.isdir(beside) else beside

@@ -17,6 +17,7 @@ from gateway.model_paths import STARTER, path_meant
 from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean, load_catalogue
 from gateway.models.disk import megabytes
 from gateway.models.lockfile import LockedModel
+from gateway.models.starter import starter_problems
 from gateway.models.store import ModelStore, model_problems
 from gateway.settings import Settings
 
@@ -93,17 +94,18 @@ def _require(settings: Settings, store: ModelStore, model: ConfiguredModel) -> N
 def check_locked(settings: Settings) -> list[str]:
     """One line for each file of a configured model that is not as it was downloaded.
 
-    A file whose size and time are as recorded is taken for whole; others are read. Models that
-    were not downloaded (the starter's, or put there by hand) have nothing recorded.
+    A downloaded file whose size and time are as recorded is taken for whole; others, and the
+    starter's, are read. Of models that were put there by hand nothing is recorded.
     """
-    store = ModelStore(settings.models.root)
+    store, models = ModelStore(settings.models.root), configured_models(settings)
+    starter = [path for model in models if model.name == STARTER for path in _files(model)]
+    damaged = starter_problems(settings.models.starter, starter) or []
     try:
-        in_use = dict(
-            found for model in configured_models(settings) if (found := _locked(store, model))
-        )
+        in_use = dict(found for model in models if (found := _locked(store, model)))
     except ModelError as error:
-        return [str(error)]
-    return [line for name, locked in in_use.items() for line in _damage(store, name, locked)]
+        return [*damaged, str(error)]
+    lines = [line for name, locked in in_use.items() for line in _damage(store, name, locked)]
+    return [*damaged, *lines]
 
 
 def _damage(store: ModelStore, name: str, locked: LockedModel) -> list[str]:
@@ -130,10 +132,11 @@ def describe_models(settings: Settings, kind: Kind) -> str:
     for model in configured_models(settings):
         if model.kind == kind:
             by_name.setdefault(model.name, []).append(model)
-    return "; ".join(_describe(store, models) for models in by_name.values())
+    starter = settings.models.starter
+    return "; ".join(_describe(store, starter, models) for models in by_name.values())
 
 
-def _describe(store: ModelStore, models: list[ConfiguredModel]) -> str:
+def _describe(store: ModelStore, starter: Path, models: list[ConfiguredModel]) -> str:
     """One model, or the starter's voices: a name that stands for a file of each language."""
     first = models[0]
     files = {path for model in models for path in _files(model)}
@@ -141,14 +144,21 @@ def _describe(store: ModelStore, models: list[ConfiguredModel]) -> str:
     found = _locked(store, first)
     if found is not None:
         name, locked = found
-        state = "checksum wrong" if model_problems(store, name, locked) else "checksum ok"
+        state = _state(model_problems(store, name, locked))
         return f"{name} ({size}, {locked.licence}, {' '.join(locked.languages)}, {state})"
     languages = " ".join(dict.fromkeys(code for model in models for code in model.languages))
     if first.name == STARTER:
-        return f"{STARTER} ({size}, MIT, {languages}, comes with the gateway)"
+        state = _state(starter_problems(starter, files))
+        return f"{STARTER} ({size}, MIT, {languages}, {state})"
     spoken = _spoken(first.path) if first.kind == "tts" else None
     known = "licence and languages not known" if spoken is None else f"licence not known, {spoken}"
-    return f"{first.name} ({size}, {known}, no checksum recorded)"
+    return f"{first.name} ({size}, {known}, {_state(None)})"
+
+
+def _state(problems: list[str] | None) -> str:
+    if problems is None:
+        return "no checksum recorded"
+    return "checksum wrong" if problems else "checksum ok"
 
 
 def _files(model: ConfiguredModel) -> Iterator[Path]:

@@ -53,6 +53,26 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def listed_sums(listing: Path) -> dict[Path, str]:
+    """What a listing that sha256sum wrote says of the files beside it; nothing without one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is something else.
+    """
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for line in lines:
+        entry = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
+        if entry is None:
+            raise ValueError(f"{line[:80]!r}, expected a SHA-256 and the name of a file")
+        found[listing.parent / entry[2]] = entry[1]
+    return found
+
+
 def git_sha1_of(path: Path) -> str:
     """The id that git gives a file's content, in hexadecimal digits.
 

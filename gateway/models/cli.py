@@ -136,17 +136,20 @@ def download(
 
 @app.command()
 def verify(names: Names = None) -> None:
-    """Compute the checksums of downloaded models again and compare them with lock.json.
+    """Compute the checksums of downloaded models again and compare them with lock.json, and those
+    of the starter models with what the gateway came with.
 
-    Exit status 1 when a file is missing or not as it was downloaded.
+    Exit status 1 when a file is missing or not as it was.
 
-    Example: `voice-gateway models verify whisper-small`
+    Example: `voice-gateway models verify whisper-small starter`
     """
+    from gateway.model_paths import STARTER
+    from gateway.models.starter import starter_problems
     from gateway.models.store import without_record
     from gateway.models.verify import refresh_times
     from gateway.models.verify import verify as verify_models
 
-    _, store = _settings_and_store()
+    settings, store = _settings_and_store()
     console = Console()
 
     def report(name: str, problems: list[str]) -> None:
@@ -154,13 +157,23 @@ def verify(names: Names = None) -> None:
             console.print(
                 f"[bold red]damaged[/] {escape(problem)}", highlight=False, soft_wrap=True
             )
-        if problems:
-            _report(f"to repair it: voice-gateway models download {name}")
-        else:
+        if not problems:
             console.print(f"[green]whole[/] {escape(name)}", highlight=False)
+        elif name != STARTER:
+            _report(f"to repair it: voice-gateway models download {name}")
 
+    downloaded = [name for name in names or [] if name != STARTER]
     with console.status("reading the files"):
-        whole = verify_models(store, names or [], report)
+        whole = True
+        if downloaded or not names:
+            whole = verify_models(store, downloaded, report)
+        if not names or STARTER in names:
+            problems = starter_problems(settings.models.starter)
+            if problems is None:
+                _report(f"{STARTER}: no checksum is recorded in {settings.models.starter}")
+            else:
+                report(STARTER, problems)
+                whole = whole and not problems
     recorded, stray = store.read().models, [] if names else store.unrecorded()
     if stray:
         _report(without_record(stray))

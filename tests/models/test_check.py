@@ -20,6 +20,7 @@ from gateway.models.catalogue import Catalogue, CatalogueModel, Kind
 from gateway.models.check import check_locked, describe_models, require_models
 from gateway.models.download import download
 from gateway.models.hub import Hub
+from gateway.models.starter import starter_problems
 from gateway.models.store import ModelStore
 from gateway.settings import Settings, load_settings
 from tests.models.conftest import fill
@@ -242,10 +243,48 @@ def test_the_state_of_each_model_is_described(filled: ModelStore) -> None:
     assert describe_models(settings, "llm") == ("talking (0 MB, Apache-2.0, en ar ru, checksum ok)")
     starter, speaking = describe_models(settings, "tts").split("; ")
     assert starter.startswith("starter (")
-    assert starter.endswith(" MB, MIT, en ar, comes with the gateway)")
+    assert starter.endswith(" MB, MIT, en ar, checksum ok)")
     assert speaking == "speaking (0 MB, CC0, ru, checksum ok)"
     (filled.root / "llm/talking/chat.gguf").write_bytes(b"GGUF")
     assert "checksum wrong" in describe_models(settings, "llm")
+
+
+def test_a_starter_model_that_was_changed_is_told_and_still_loads(store: ModelStore) -> None:
+    settings = configured(store)
+    assert check_locked(settings) == []
+    shutil.copytree(STARTER, store.root / "starter")
+    model = store.root / "starter/llm/model.gguf"
+    model.write_bytes(model.read_bytes() + b" ")
+    [problem] = check_locked(settings)
+    assert f"{model} was changed" in problem and "git restore models/starter" in problem
+    assert describe_models(settings, "llm").endswith(" MB, MIT, en ar ru, checksum wrong)")
+    assert describe_models(settings, "stt").endswith(" MB, MIT, en ar ru, checksum ok)")
+    assert check_locked(configured(store, llm_mode="remote")) == []
+    require_models(settings, "llm")
+    model.unlink()
+    assert f"{model} is missing" in str(starter_problems(store.root / "starter"))
+
+
+def test_of_starter_models_without_a_listing_nothing_is_known(store: ModelStore) -> None:
+    shutil.copytree(STARTER, store.root / "starter")
+    listing = store.root / "starter/SHA256SUMS"
+    listing.unlink()
+    settings = configured(store)
+    assert check_locked(settings) == []
+    assert "no checksum recorded" in describe_models(settings, "stt")
+    listing.write_text("not a checksum\n")
+    assert "'not a checksum', expected a SHA-256" in check_locked(settings)[0]
+
+
+def test_the_starter_models_are_those_that_their_listing_tells() -> None:
+    assert starter_problems(STARTER) == []
+    told = {line.split()[1] for line in (STARTER / "SHA256SUMS").read_text().splitlines()}
+    found = {
+        path.relative_to(STARTER).as_posix()
+        for path in STARTER.glob("*/*")
+        if path.suffix in (".bin", ".gguf", ".json", ".onnx")
+    }
+    assert told == found
 
 
 def test_a_model_put_there_by_hand_is_described(store: ModelStore, tmp_path: Path) -> None:

@@ -423,7 +423,7 @@ def test_verify_finds_damage_and_says_how_to_repair_it(
     assert run(monkeypatch, "verify") == 0
     shown = capsys.readouterr()
     assert "not in lock.json, so not known to be whole: by-hand" in shown.err
-    assert shown.out == "whole hearing\nwhole talking\n"
+    assert shown.out == "whole hearing\nwhole talking\nwhole starter\n"
     content = (models / "llm/talking/chat.gguf").read_bytes()
     (models / "llm/talking/chat.gguf").write_bytes(content[::-1])
     assert run(monkeypatch, "verify") == 1
@@ -431,6 +431,19 @@ def test_verify_finds_damage_and_says_how_to_repair_it(
     assert "damaged talking" in shown.out and "models download talking" in shown.err
     assert run(monkeypatch, "download", "talking") == 0
     assert run(monkeypatch, "verify", "talking") == 0
+
+
+def test_the_starter_models_are_verified_too(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify", "starter") == 0
+    assert capsys.readouterr().out == "whole starter\n"
+    (models / "starter/llm").mkdir(parents=True)
+    assert run(monkeypatch, "verify") == 0
+    assert "starter: no checksum is recorded" in capsys.readouterr().err
+    (models / "starter/SHA256SUMS").write_text(f"{64 * '0'}  llm/model.gguf\n")
+    assert run(monkeypatch, "verify") == 1
+    assert "model.gguf is missing" in capsys.readouterr().out
 
 
 def test_a_removed_model_that_is_still_set_is_pointed_out(
