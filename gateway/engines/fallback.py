@@ -17,7 +17,7 @@ from gateway.engines.base import (
     Measured,
     Priority,
 )
-from gateway.engines.breaker import BreakerPolicy, CircuitBreaker
+from gateway.engines.breaker import BreakerPolicy, CircuitBreaker, Permit
 from gateway.engines.continuation import Continuation, WholeWords
 from gateway.errors import ChatError
 
@@ -105,8 +105,8 @@ class FallbackChat:
         """The reply of the local model, else of the remote one, else of the local one after all."""
         said = ""
         failure: ChatError | None = None
-        if self._breaker.allow(_now()):
-            async with aclosing(self._guarded(asked)) as words:
+        if permit := self._breaker.allow(_now()):
+            async with aclosing(self._guarded(asked, permit)) as words:
                 try:
                     async for text in words:
                         said += text
@@ -153,7 +153,7 @@ class FallbackChat:
         finally:
             await self._remote.close()
 
-    async def _guarded(self, asked: _Asked) -> AsyncGenerator[str, None]:
+    async def _guarded(self, asked: _Asked, permit: Permit) -> AsyncGenerator[str, None]:
         """The local model's reply in whole words; tells the breaker how it went."""
         words = WholeWords()
         serves = False
@@ -166,16 +166,16 @@ class FallbackChat:
             self._breaker.succeeded()
         except ChatError as error:
             if _is_busy(error):
-                self._breaker.abandoned()
+                self._breaker.abandoned(permit)
             else:
-                self._breaker.failed(_now())
+                self._breaker.failed(permit, _now())
             raise
         except BaseException:
             # The caller interrupted or hung up: what came until then was good.
             if serves:
                 self._breaker.succeeded()
             else:
-                self._breaker.abandoned()
+                self._breaker.abandoned(permit)
             raise
         if text := words.flush():
             yield text
