@@ -213,7 +213,7 @@ def test_only_in_a_wide_call_somebody_says_what_he_wants_by_a_verb(lang: str) ->
 
     def heard(wide: bool) -> int:
         rng = random.Random(9)
-        calls = [corpus.make_call(lang, rng, noise=0, wide=wide) for _ in range(200)]
+        calls = [corpus.make_call(lang, rng, noise=0, wide=wide) for _ in range(400)]
         said = [m.content.lower() for call in calls for m in call.messages if m.role == "user"]
         return sum(any(verb in text for verb in verbs) for text in said)
 

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from .callers import (
@@ -110,14 +111,11 @@ class Call:
         return text
 
     def _template(self, intent: str, values: dict[str, str]) -> str:
-        rng = self.rng
-        known = _usable(caller_templates(self.lang)[intent], values)
+        rng, given = self.rng, frozenset(values)
+        known = _usable(self.lang, intent, given)
         if self.wide and rng.random() < _MORE:
-            more = _usable(more_templates(self.lang).get(intent, []), values)
-            verbs = [found for found in more if any(s.startswith(_LOOSE) for s in slots_of(found))]
-            plain = [found for found in more if found not in verbs]
             whole = [values[asked]] if (asked := f"asked_{intent}") in values else []
-            groups = [verbs, plain, *_WHOLE * [whole]]
+            groups = [*_further(self.lang, intent, given), *_WHOLE * [whole]]
             known = rng.choice([group for group in groups if group] or [known])
         return rng.choice(known)
 
@@ -216,9 +214,18 @@ class Call:
         return find(self.hear("say_note", {"note": note}), note)
 
 
-def _usable(templates: list[str], values: dict[str, str]) -> list[str]:
-    """The templates whose slots all have a value."""
-    return [found for found in templates if all(slot in values for slot in slots_of(found))]
+@cache
+def _usable(lang: str, intent: str, given: frozenset[str]) -> list[str]:
+    """The templates of an intent that need no other slots than the given ones."""
+    return [found for found in caller_templates(lang)[intent] if given.issuperset(slots_of(found))]
+
+
+@cache
+def _further(lang: str, intent: str, given: frozenset[str]) -> tuple[list[str], list[str]]:
+    """The same of the further wordings: those with a slot for a verb, and the others."""
+    more = [s for s in more_templates(lang).get(intent, []) if given.issuperset(slots_of(s))]
+    verbs = [found for found in more if any(s.startswith(_LOOSE) for s in slots_of(found))]
+    return verbs, [found for found in more if found not in verbs]
 
 
 def find(text: str, value: str) -> str:
