@@ -135,13 +135,13 @@ class WhisperTranscriber:
 
     async def _transcribe_piece(self, clip: Clip, priority: Priority) -> Recognition:
         window = choose_window(len(clip.samples), self._settings.window)
+        may_retry = window < FULL_WINDOW and priority is not Priority.PARTIAL
         recognition = await self._recognise(clip, window, priority)
-        verdict = self._judge(clip, recognition)
-        final = priority is not Priority.PARTIAL
-        if verdict is Verdict.DEGENERATE and window < FULL_WINDOW and final:
+        verdict = self._judge(clip, recognition, last=not may_retry)
+        if verdict is Verdict.DEGENERATE and may_retry:
             logger.info("degenerate transcript of %.1f s; trying again", seconds(len(clip.samples)))
             recognition = await self._recognise(clip, FULL_WINDOW, priority)
-            verdict = self._judge(clip, recognition)
+            verdict = self._judge(clip, recognition, last=True)
         return recognition if verdict is Verdict.GOOD else replace(recognition, text="")
 
     async def _recognise(self, clip: Clip, window: int, priority: Priority) -> Recognition:
@@ -151,13 +151,14 @@ class WhisperTranscriber:
         except DroppedError as error:
             raise TranscriptionError(str(error)) from error
 
-    def _judge(self, clip: Clip, recognition: Recognition) -> Verdict:
+    def _judge(self, clip: Clip, recognition: Recognition, *, last: bool) -> Verdict:
         return judge(
             recognition.text,
             seconds(len(clip.samples)),
             recognition.avg_logprob,
             recognition.no_speech_prob,
             self._settings.min_avg_logprob,
+            last=last,
         )
 
     async def _compute(self, window: int, clips: Sequence[Clip]) -> Sequence[Recognition]:

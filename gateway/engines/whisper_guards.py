@@ -14,7 +14,8 @@ import numpy as np
 from gateway.audio.pcm import Samples
 
 MAX_COMPRESSION_RATIO = 2.4
-"""UTF-8 bytes per zlib byte above which a text repeats itself (Whisper)."""
+"""UTF-8 bytes per zlib byte above which a text repeats itself and deserves another attempt
+(Whisper)."""
 
 MIN_AVG_LOGPROB = -1.0
 """Mean log-probability per token under which a text is a guess (Whisper)."""
@@ -32,6 +33,9 @@ MAX_REPEATS = 4
 """Times a group of words may follow itself; single words, as in phone numbers, twice as often."""
 
 _MAX_NGRAM = 8
+
+_LONGEST_WORD = 40
+"""Characters without a space; more are a loop of syllables."""
 
 SILENCE_PEAK = 32
 """Highest sample, of 32,767, of a clip that is certainly silent (-60 dBFS)."""
@@ -51,6 +55,8 @@ def judge(
     avg_logprob: float,
     no_speech_prob: float,
     min_avg_logprob: float = MIN_AVG_LOGPROB,
+    *,
+    last: bool = False,
 ) -> Verdict:
     """Tell speech from silence and from what a decoder makes up.
 
@@ -60,13 +66,16 @@ def judge(
         avg_logprob: mean log-probability per token, natural log.
         no_speech_prob: 0..1.
         min_avg_logprob: under it a text is a guess.
+        last: there is no other attempt. Then a text is not thrown away for compressing well:
+            callers say numbers twice, or "no" seven times, and text of two-byte letters compresses
+            better. Whisper keeps what its last attempt gives, too.
     """
     unsure = avg_logprob < min_avg_logprob
     if not text or (unsure and no_speech_prob > MAX_NO_SPEECH_PROB):
         return Verdict.SILENCE
     if (
         unsure
-        or compression_ratio(text) > MAX_COMPRESSION_RATIO
+        or (not last and compression_ratio(text) > MAX_COMPRESSION_RATIO)
         or is_impossibly_long(text, duration_s)
         or has_loop(text)
     ):
@@ -91,8 +100,10 @@ def is_impossibly_long(text: str, duration_s: float) -> bool:
 
 
 def has_loop(text: str) -> bool:
-    """True when a group of one to eight words follows itself too many times."""
+    """True when a group of one to eight words follows itself too many times, or a word is endless."""
     words = text.lower().split()
+    if any(len(word) > _LONGEST_WORD for word in words):
+        return True
     for size in range(1, _MAX_NGRAM + 1):
         allowed = 2 * MAX_REPEATS if size == 1 else MAX_REPEATS
         equal = 0  # words equal to the one `size` before, in a row

@@ -297,3 +297,16 @@ def test_a_degenerate_partial_is_not_tried_again() -> None:
     model = Scripted([recognition("guess", -1.5)])
     assert hear(model, Priority.PARTIAL) == ""
     assert model.windows == [200]
+
+
+def test_a_caller_who_repeats_himself_is_heard_after_a_second_attempt() -> None:
+    said = " ".join(7 * ["нет"])
+    model = Scripted([recognition(said), recognition(said)])
+    assert hear(model) == said
+    assert model.windows == [200, FULL_WINDOW]
+    assert hear(Scripted([recognition(said)]), Priority.PARTIAL) == said, "and at once in a partial"
+
+
+def test_a_loop_of_the_decoder_is_nothing_after_a_second_attempt() -> None:
+    loop = "ля" * 21
+    assert hear(Scripted([recognition(loop), recognition(loop)])) == ""

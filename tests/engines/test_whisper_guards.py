@@ -42,6 +42,20 @@ def test_ordinary_text_does_not_compress_like_a_loop() -> None:
     assert compression_ratio("so so so so " * 20) > 2.4
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "ноль пятьсот пятьдесят пять, пятьсот пятьдесят пять, пятьдесят пять, пятьдесят пять",
+        "خمسمائة وخمسة وخمسون، خمسمائة وخمسة وخمسون، خمسة وخمسون، خمسة وخمسون",
+        "five hundred and fifty five, five hundred and fifty five, fifty five, fifty five",
+    ],
+)
+def test_a_telephone_number_said_twice_is_doubted_once_and_not_thrown_away(number: str) -> None:
+    said = f"{number}. {number}."
+    assert judge(said, 14.0, -0.1, 0.0) is Verdict.DEGENERATE
+    assert judge(said, 14.0, -0.1, 0.0, last=True) is Verdict.GOOD
+
+
 def test_silence_is_told_by_its_peak() -> None:
     assert is_silent(np.zeros(0, np.int16))
     assert is_silent(np.full(100, -32, np.int16))
