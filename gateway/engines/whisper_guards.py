@@ -100,7 +100,7 @@ def is_impossibly_long(text: str, duration_s: float) -> bool:
 
 
 def has_loop(text: str) -> bool:
-    """True when a group of one to eight words follows itself too many times, or a word is endless."""
+    """True when one to eight words follow themselves too many times, or a word is endless."""
     words = text.lower().split()
     if any(len(word) > _LONGEST_WORD for word in words):
         return True
