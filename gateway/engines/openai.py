@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from gateway.errors import ChatError, ConfigError
 logger = logging.getLogger(__name__)
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+"""What the longest reply is called: at most services, and at those that refuse that."""
 
 _ADVICE = {
     401: "; check OPENAI_API_KEY",
@@ -41,7 +43,8 @@ class OpenAISettings:
         base_url: up to and including the version: ``https://api.openai.com/v1``.
         api_key: never logged.
         model: name of the model there.
-        timeout_s: longest wait for a connection, and for the next piece of a reply.
+        timeout_s: longest wait for the first piece of a reply, and for each one after it. Signs of
+            life and thoughts are no pieces: nobody hears them.
     """
 
     base_url: str
@@ -86,7 +89,8 @@ class OpenAIChat:
         )
         # The library imports its parts on first use: better now than in mid-call.
         self._completions = self._client.chat.completions
-        self._token_limit = _TOKEN_LIMITS[0]
+        self._refused: set[str] = set()
+        """Options that the service or its model does not take."""
         self._sent: dict[str, _Sent] = {}
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
@@ -96,19 +100,23 @@ class OpenAIChat:
             ChatError: the service cannot be reached, refused, or broke off.
         """
         self._count(request)
+        deadline = self._deadline()
         with self._failures():
-            chunks = await self._open(request)
+            async with asyncio.timeout_at(deadline):
+                chunks = await self._open(request)
         answered = False
         async with chunks:
             while True:
                 with self._failures():
                     try:
-                        text = _text_of(await anext(chunks))
+                        async with asyncio.timeout_at(deadline):
+                            text = _text_of(await anext(chunks))
                     except StopAsyncIteration:
                         break
                 answered = True
                 if text:
                     yield text
+                    deadline = self._deadline()
         if not answered:
             # A log-in page, for one, has status 200 too.
             raise ChatError(
@@ -138,6 +146,9 @@ class OpenAIChat:
         sent = self._sent.get(call_id, _Sent())
         return sent.requests, sent.characters
 
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._settings.timeout_s
+
     def _count(self, request: ChatRequest) -> None:
         sent = self._sent.setdefault(request.call_id, _Sent())
         sent.requests += 1
@@ -155,6 +166,8 @@ class OpenAIChat:
             words = str(error).replace(self._settings.api_key, "***")
             logger.debug("chat service %s: %s", self._settings.host, words)
             raise ChatError(f"chat service {self._settings.host} {_reason(error)}") from error
+        except TimeoutError as error:
+            raise ChatError(f"chat service {self._settings.host} gave no answer in time") from error
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             # The library looks at nothing that it passes on, and not every service keeps to form.
             raise ChatError(
@@ -163,29 +176,42 @@ class OpenAIChat:
             ) from error
 
     async def _open(self, request: ChatRequest) -> Any:
-        """Ask; services differ in what they call the longest reply, so learn that once."""
-        try:
-            return await self._create(request)
-        except BadRequestError as error:
-            other = _TOKEN_LIMITS[1 - _TOKEN_LIMITS.index(self._token_limit)]
-            if other not in str(error):
-                raise
-            self._token_limit = other
-            return await self._create(request)
+        """Ask; services differ in the options they take, so learn each once."""
+        while True:
+            options = self._options(request)
+            try:
+                return await self._create(request, options)
+            except BadRequestError as error:
+                refused = {name for name in options if _is_refused(name, error)}
+                if not refused:
+                    raise
+                logger.info("chat service %s: no %s", self._settings.host, ", ".join(refused))
+                self._refused |= refused
 
-    async def _create(self, request: ChatRequest) -> Any:
-        options: dict[str, Any] = {self._token_limit: request.max_tokens}
+    def _options(self, request: ChatRequest) -> dict[str, Any]:
+        usual, other = _TOKEN_LIMITS
+        options: dict[str, Any] = {
+            other if usual in self._refused else usual: request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+        }
         if request.stop:
             options["stop"] = list(request.stop)
+        return {name: value for name, value in options.items() if name not in self._refused}
+
+    async def _create(self, request: ChatRequest, options: dict[str, Any]) -> Any:
         messages: Any = [{"role": m.role, "content": m.content} for m in request.messages]
         return await self._completions.create(
-            model=self._settings.model,
-            messages=messages,
-            stream=True,
-            temperature=request.temperature,
-            top_p=request.top_p,
-            **options,
+            model=self._settings.model, messages=messages, stream=True, **options
         )
+
+
+def _is_refused(option: str, error: BadRequestError) -> bool:
+    """Whether a service that refused a request names this option as the reason."""
+    usual, other = _TOKEN_LIMITS
+    if option == usual:
+        return other in str(error)
+    return option == error.param or f"'{option}'" in str(error)
 
 
 def _is_address(url: str) -> bool:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, suppress
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,6 +23,8 @@ from gateway.engines.openai import OpenAIChat, OpenAISettings
 from gateway.errors import ChatError, ConfigError
 from tests.chat_server import KEY, MODEL, chat_server
 from tests.engines.chat_requests import collect, request
+
+T = TypeVar("T")
 
 pytest.importorskip("starlette_context", reason="needs llama-cpp-python[server]")
 
@@ -83,35 +86,121 @@ def events(*data: object) -> bytes:
     return b"".join(b"data: " + line + b"\n\n" for line in lines)
 
 
-def answer(body: bytes, status: int = 200, kind: str = "text/event-stream") -> tuple[str, str]:
-    """What a caller hears, and the error, of a service that sends this; its key is KEY."""
-    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+Asked = dict[str, Any]
+Serve = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+Heard = tuple[str, str]
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", asked.lower())
+
+async def heard(chat: OpenAIChat) -> Heard:
+    """What a caller hears, and the error."""
+    said = ""
+    try:
+        async for piece in chat.stream(request()):
+            said += piece
+    except ChatError as error:
+        return said, str(error)
+    return said, ""
+
+
+def told_by(serve: Serve, ask: Callable[[OpenAIChat], Awaitable[T]], timeout_s: float = 10.0) -> T:
+    """What comes of a service that answers each request, which it is given, like this."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
         assert length is not None
-        await reader.readexactly(int(length[1]))
-        writer.write(head.encode() + body)
-        await writer.drain()
-        writer.close()
+        with suppress(ConnectionError):
+            await serve(json.loads(await reader.readexactly(int(length[1]))), writer)
+            writer.close()
 
-    async def main() -> tuple[str, str]:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async def main() -> T:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        chat = OpenAIChat(OpenAISettings(f"http://127.0.0.1:{port}/v1", KEY, "any"))
-        said = ""
+        address = f"http://127.0.0.1:{port}/v1"
+        chat = OpenAIChat(OpenAISettings(address, KEY, "any", timeout_s=timeout_s))
         try:
-            async for piece in chat.stream(request()):
-                said += piece
-        except ChatError as error:
-            return said, str(error)
+            return await ask(chat)
         finally:
             await chat.close()
             server.close()
-        return said, ""
 
     return asyncio.run(main())
+
+
+async def send(
+    writer: asyncio.StreamWriter, body: bytes, status: int = 200, kind: str = "text/event-stream"
+) -> None:
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+def answer(body: bytes, status: int = 200, kind: str = "text/event-stream") -> Heard:
+    """What a caller hears, and the error, of a service that sends this; its key is KEY."""
+    return told_by(lambda _, writer: send(writer, body, status, kind), heard)
+
+
+def refusal(option: str, text: str) -> bytes:
+    return json.dumps({"error": {"message": text, "param": option, "code": "unsupported"}}).encode()
+
+
+def test_what_a_model_does_not_take_is_learned_once_by_all_calls() -> None:
+    asked: list[Asked] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        refused = ""
+        if "max_tokens" in body:
+            refused = "'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+        elif "temperature" in body:
+            refused = "'temperature' does not support 0.0 with this model."
+        elif "top_p" in body:
+            refused = "'top_p' is not supported with this model."
+        if refused:
+            await send(writer, refusal("", refused), 400, "application/json")
+        else:
+            await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> tuple[list[Heard], int]:
+        together = await asyncio.gather(*(heard(chat) for _ in range(3)))
+        known = len(asked)
+        return [*together, await heard(chat)], known
+
+    replies, known = told_by(serve, ask)
+    assert replies == 4 * [("Hello ", "")]
+    assert len(asked) == known + 1
+    assert asked[-1]["max_completion_tokens"] > 0 and not asked[-1].keys() & {
+        "temperature",
+        "top_p",
+    }
+
+
+def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
+    asked: list[Asked] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        await send(writer, refusal("messages", "too long"), 400, "application/json")
+
+    assert "status 400" in told_by(serve, heard)[1]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "sign", [b": still working\n\n", events({"choices": [{"index": 0, "delta": {}}]})]
+)
+def test_signs_of_life_without_text_do_not_keep_a_caller_waiting_for_ever(sign: bytes) -> None:
+    async def serve(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\n" + events(OK))
+        for _again in range(1000):  # bounded; the client goes long before
+            writer.write(sign)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    assert told_by(serve, heard, timeout_s=0.5) == (
+        "Hello ",
+        "chat service 127.0.0.1 gave no answer in time",
+    )
 
 
 @pytest.mark.parametrize(
