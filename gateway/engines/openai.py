@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from openai import (
     OpenAIError,
 )
 
-from gateway.engines.base import ChatRequest
+from gateway.engines.base import ChatMessage, ChatRequest
 from gateway.errors import ChatError, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,13 @@ class OpenAISettings:
 
 @dataclass(slots=True)
 class _Sent:
-    """What of one call has left the box."""
+    """What of one call has left the box, and how many of its oldest turns the service has no room
+    for.
+    """
 
     requests: int = 0
     characters: int = 0
+    dropped: int = 0
 
 
 class OpenAIChat:
@@ -99,7 +102,6 @@ class OpenAIChat:
         Raises:
             ChatError: the service cannot be reached, refused, or broke off.
         """
-        self._count(request)
         deadline = self._deadline()
         with self._failures():
             async with asyncio.timeout_at(deadline):
@@ -149,11 +151,6 @@ class OpenAIChat:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._settings.timeout_s
 
-    def _count(self, request: ChatRequest) -> None:
-        sent = self._sent.setdefault(request.call_id, _Sent())
-        sent.requests += 1
-        sent.characters += sum(len(message.content) for message in request.messages)
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         """Turn what can go wrong with the service into ChatError.
@@ -176,17 +173,24 @@ class OpenAIChat:
             ) from error
 
     async def _open(self, request: ChatRequest) -> Any:
-        """Ask; services differ in the options they take, so learn each once."""
+        """Ask; services differ in the options they take, so learn each once. Of a long call the
+        oldest turns are left out where the service has no room for all, as the local model does.
+        """
+        sent = self._sent.setdefault(request.call_id, _Sent())
+        system, *turns = request.messages
         while True:
-            options = self._options(request)
+            options, kept = self._options(request), turns[sent.dropped :]
             try:
-                return await self._create(request, options)
+                return await self._create([system, *kept], options, sent)
             except BadRequestError as error:
                 refused = {name for name in options if _is_refused(name, error)}
-                if not refused:
+                if refused:
+                    logger.info("chat service %s: no %s", self._settings.host, ", ".join(refused))
+                    self._refused |= refused
+                elif _is_too_long(error) and len(kept) > 1:
+                    sent.dropped += len(kept) // 2
+                else:
                     raise
-                logger.info("chat service %s: no %s", self._settings.host, ", ".join(refused))
-                self._refused |= refused
 
     def _options(self, request: ChatRequest) -> dict[str, Any]:
         usual, other = _TOKEN_LIMITS
@@ -199,10 +203,14 @@ class OpenAIChat:
             options["stop"] = list(request.stop)
         return {name: value for name, value in options.items() if name not in self._refused}
 
-    async def _create(self, request: ChatRequest, options: dict[str, Any]) -> Any:
-        messages: Any = [{"role": m.role, "content": m.content} for m in request.messages]
+    async def _create(
+        self, messages: Sequence[ChatMessage], options: dict[str, Any], sent: _Sent
+    ) -> Any:
+        sent.requests += 1
+        sent.characters += sum(len(message.content) for message in messages)
+        plain: Any = [{"role": m.role, "content": m.content} for m in messages]
         return await self._completions.create(
-            model=self._settings.model, messages=messages, stream=True, **options
+            model=self._settings.model, messages=plain, stream=True, **options
         )
 
 
@@ -212,6 +220,11 @@ def _is_refused(option: str, error: BadRequestError) -> bool:
     if option == usual:
         return other in str(error)
     return option == error.param or f"'{option}'" in str(error)
+
+
+def _is_too_long(error: BadRequestError) -> bool:
+    """Whether a service refused a conversation for its length: there is no common code for it."""
+    return error.code == "context_length_exceeded" or "context" in str(error).lower()
 
 
 def _is_address(url: str) -> bool:

@@ -175,6 +175,30 @@ def test_what_a_model_does_not_take_is_learned_once_by_all_calls() -> None:
     }
 
 
+def test_a_call_that_outgrows_the_service_goes_on_without_its_oldest_turns() -> None:
+    asked: list[list[str]] = []
+    turns = [ChatMessage("user" if i % 2 == 0 else "assistant", f"turn {i}") for i in range(9)]
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        said = [message["content"] for message in body["messages"]]
+        asked.append(said)
+        if len(said) > 6:
+            told = refusal("messages", "This model's maximum context length is 4096 tokens.")
+            await send(writer, told, 400, "application/json")
+        else:
+            await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> list[str]:
+        system = ChatMessage("system", "Be brief.")
+        first = replace(request(), messages=(system, *turns[:7]))
+        later = replace(first, messages=(system, *turns))
+        return [await collect(chat, first), await collect(chat, later)]
+
+    assert told_by(serve, ask) == ["Hello ", "Hello "]
+    assert [len(said) for said in asked] == [8, 5, 7, 4], "what was dropped stays dropped"
+    assert asked[-1] == ["Be brief.", "turn 6", "turn 7", "turn 8"]
+
+
 def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
     asked: list[Asked] = []
 
