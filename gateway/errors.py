@@ -8,6 +8,7 @@ GatewayError
 └── EngineError            a model failed while serving a call
     ├── TranscriptionError
     ├── ChatError
+    │   └── ChatBusyError  the chat model is well but has no room for a reply
     └── SynthesisError
 """
 
@@ -54,6 +55,10 @@ class TranscriptionError(EngineError):
 
 class ChatError(EngineError):
     """The chat model failed."""
+
+
+class ChatBusyError(ChatError):
+    """The chat model is well but has no room for this reply."""
 
 
 class SynthesisError(EngineError):

@@ -137,6 +137,9 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
         except GatewayError as error:
             await chat.close()
             raise ConfigError(f"LLM_CONTEXT={settings.llm_context}: {error}") from error
+        except BaseException:
+            await chat.close()
+            raise
     return chat
 
 

@@ -15,7 +15,7 @@ from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
 from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
 from gateway.conversation.loops import LoopWatch
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
-from gateway.errors import ChatError, EngineError
+from gateway.errors import ChatBusyError, ChatError, EngineError
 from gateway.receptionist.tool_calls import ToolCallFilter
 
 log = logging.getLogger(__name__)
@@ -127,12 +127,27 @@ class ReplyTask:
                 # Released already when the transcript came after the end of the turn.
                 released = self._released.is_set()
                 priority = Priority.FINAL if released else Priority.SPECULATIVE
-                request = self._request(utterances, priority)
-                async with aclosing(self._chat.stream(request)) as deltas:
+                begun = False
+                try:
+                    async with aclosing(self._ask(utterances, priority)) as deltas:
+                        async for delta in deltas:
+                            begun = True
+                            yield delta
+                    return
+                except ChatBusyError:
+                    if begun or released or not self._released.is_set():
+                        raise
+                # A guess gave way in the moment in which its turn ended: it is none any more.
+                async with aclosing(self._ask(utterances, Priority.FINAL)) as deltas:
                     async for delta in deltas:
                         yield delta
             case source:
                 assert_never(source)
+
+    def _ask(
+        self, utterances: tuple[Utterance, ...], priority: Priority
+    ) -> AsyncGenerator[str, None]:
+        return self._chat.stream(self._request(utterances, priority))
 
     async def _speak(self) -> None:
         generation, language = self._command.generation, self._command.language

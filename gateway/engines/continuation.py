@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_CALL, _CALL_END = "<tool_call>", "</tool_call>"
 _LAST_SPACE = re.compile(r".*\s", re.DOTALL)
 _WORD = re.compile(r"\S+")
 _TELLING_WORD = 4
@@ -11,7 +12,8 @@ _TELLING_WORD = 4
 
 
 class WholeWords:
-    """Passes text on up to its last space, so that a reply never breaks off inside a word.
+    """Passes text on up to its last space, so that a reply never breaks off inside a word, nor
+    inside a tool call, which would swallow what another model writes after it.
 
     This delays nothing that can be spoken: a clause is known to be over only at the space after it.
     """
@@ -25,8 +27,11 @@ class WholeWords:
         complete = _LAST_SPACE.match(self._rest)
         if complete is None:
             return ""
-        self._rest = self._rest[complete.end() :]
-        return complete[0]
+        end, call = complete.end(), complete[0].rfind(_CALL)
+        if call > complete[0].rfind(_CALL_END):
+            end = call
+        whole, self._rest = self._rest[:end], self._rest[end:]
+        return whole
 
     def flush(self) -> str:
         """The last word, once the reply is over."""

@@ -19,12 +19,9 @@ from gateway.engines.base import (
 )
 from gateway.engines.breaker import BreakerPolicy, CircuitBreaker, Permit
 from gateway.engines.continuation import Continuation, WholeWords
-from gateway.errors import ChatError
+from gateway.errors import ChatBusyError, ChatError
 
 logger = logging.getLogger(__name__)
-
-_BUSY = "busy"
-"""What a ChatError begins with when the model is well but has no room."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +85,8 @@ class FallbackChat:
         """Generate a reply (see ``ChatModel.stream``).
 
         Raises:
-            ChatError: both models failed, or the local one dropped a guess.
+            ChatError: both models failed.
+            ChatBusyError: the local one dropped a guess.
         """
         asked = _Asked(request)
         if asked.is_guess:
@@ -113,7 +111,7 @@ class FallbackChat:
                         yield text
                     return
                 except ChatError as error:
-                    if asked.is_guess and _is_busy(error):
+                    if asked.is_guess and isinstance(error, ChatBusyError):
                         raise
                     failure = error
             logger.warning("%s after %d characters; the remote model goes on", failure, len(said))
@@ -164,11 +162,11 @@ class FallbackChat:
                     if text := words.push(piece):
                         yield text
             self._breaker.succeeded()
-        except ChatError as error:
-            if _is_busy(error):
-                self._breaker.abandoned(permit)
-            else:
-                self._breaker.failed(permit, _now())
+        except ChatBusyError:
+            self._breaker.abandoned(permit)
+            raise
+        except ChatError:
+            self._breaker.failed(permit, _now())
             raise
         except BaseException:
             # The caller interrupted or hung up: what came until then was good.
@@ -215,10 +213,6 @@ class FallbackChat:
                     yield text
         if text := unheard.flush():
             yield text
-
-
-def _is_busy(error: ChatError) -> bool:
-    return str(error).startswith(_BUSY)
 
 
 def _both_failed(local: ChatError | None, remote: ChatError) -> NoReturn:

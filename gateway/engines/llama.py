@@ -69,7 +69,8 @@ class LlamaChat:
         """Generate a reply (see ``ChatModel.stream``); work begins with the first piece asked for.
 
         Raises:
-            ChatError: the model failed, or is too busy ("busy: ...").
+            ChatError: the model failed.
+            ChatBusyError: there is no room for this reply, or no longer for a guess.
         """
         pieces = self._generate(request)
         try:

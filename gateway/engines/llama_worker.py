@@ -32,7 +32,7 @@ from gateway.engines.llama_template import PromptBuilder
 from gateway.engines.llama_text import TextAssembler
 from gateway.engines.llama_watchdog import Watchdog
 from gateway.engines.model_errors import model_errors
-from gateway.errors import ChatError, ModelError
+from gateway.errors import ChatBusyError, ChatError, ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
 
@@ -185,6 +185,9 @@ class LlamaWorker:
             for command in commands:
                 self._obey(command)
             step = self._slots.plan()
+            # Who gave way hears of it before the step, which takes a while.
+            self._close_requests()
+            self._flush()
             if step is not None:
                 idle = False
                 self._step_began = time.monotonic()
@@ -283,7 +286,7 @@ class LlamaWorker:
     def _close_requests(self) -> None:
         for closed in self._slots.take_closed():
             if closed.dropped:
-                self._finish(closed.request, ChatError("busy: no room for another reply now"))
+                self._finish(closed.request, ChatBusyError("busy: no room for another reply now"))
             else:
                 generation = self._generations[closed.request]
                 held = generation.text.finish()

@@ -33,6 +33,15 @@ def test_nothing_is_said_twice_or_left_out(said: str, continuation: str, size: i
     assert joined(said, continuation, size) == "We are open from nine to six."
 
 
+def test_a_tool_call_is_passed_on_whole_or_not_at_all() -> None:
+    call = '<tool_call>\n{"name": "book", "arguments": {}}\n</tool_call>'
+    words = WholeWords()
+    passed = "".join(words.push(char) for char in f"One moment. {call[:30]}")
+    assert passed == "One moment. "
+    passed += "".join(words.push(char) for char in f"{call[30:]} Done. ")
+    assert passed == f"One moment. {call} Done. "
+
+
 def test_other_scripts_are_compared_alike() -> None:
     assert joined("Мы открыты ", "Мы открыты с девяти.") == "Мы открыты с девяти."
     assert joined("نحن نفتح ", "نحن نفتح من التاسعة.") == "نحن نفتح من التاسعة."

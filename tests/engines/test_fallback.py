@@ -12,7 +12,7 @@ import pytest
 from gateway.engines.base import ChatMessage, ChatRequest, Priority
 from gateway.engines.breaker import BreakerPolicy
 from gateway.engines.fallback import FallbackChat
-from gateway.errors import ChatError
+from gateway.errors import ChatBusyError, ChatError
 from tests.virtual_time import run
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class ScriptedChat:
     It takes ``fails_s`` to find out that it fails.
     """
 
-    def __init__(self, reply: str = ANSWER, error: str = "no model") -> None:
+    def __init__(self, reply: str = ANSWER, error: str | ChatError = "no model") -> None:
         self.reply = reply
         self.error = error
         self.fails_after: int | None = None
@@ -45,7 +45,7 @@ class ScriptedChat:
             for index, word in enumerate(self.reply.split(" ")):
                 if index == self.fails_after:
                     await asyncio.sleep(self.fails_s)
-                    raise ChatError(self.error)
+                    raise self.error if isinstance(self.error, ChatError) else ChatError(self.error)
                 if index == self.hangs_after:
                     await asyncio.sleep(1000)
                 await asyncio.sleep(STEP_S)
@@ -152,7 +152,7 @@ def test_a_guess_waits_without_limit_until_its_turn_is_over() -> None:
 
 def test_overload_goes_to_the_remote_model_and_does_not_open_the_circuit() -> None:
     async def body(setup: Setup) -> None:
-        setup.local.fails_after, setup.local.error = 0, "busy: no room for another reply now"
+        setup.local.fails_after, setup.local.error = 0, ChatBusyError("busy")
         for _ in range(5):
             assert await setup.ask() == ANSWER
         assert len(setup.local.requests) == 5 and not setup.chat.local_is_down
@@ -162,7 +162,7 @@ def test_overload_goes_to_the_remote_model_and_does_not_open_the_circuit() -> No
 
 def test_a_guess_that_the_local_model_drops_for_lack_of_room_does_not_leave_the_box() -> None:
     async def body(setup: Setup) -> None:
-        setup.local.fails_after, setup.local.error = 2, "busy: no room for another reply now"
+        setup.local.fails_after, setup.local.error = 2, ChatBusyError("busy")
         with pytest.raises(ChatError, match="busy"):
             await setup.ask(Priority.SPECULATIVE)
         assert setup.remote.requests == []
@@ -171,6 +171,16 @@ def test_a_guess_that_the_local_model_drops_for_lack_of_room_does_not_leave_the_
         setup.chat.promote("a")
         assert await released == ANSWER
         assert len(setup.remote.requests) == 1
+
+    play(body)
+
+
+def test_a_local_model_that_dies_inside_a_tool_call_swallows_nothing_of_the_rest() -> None:
+    async def body(setup: Setup) -> None:
+        setup.local.reply = 'One moment. <tool_call> {"name": "book_appointment", "arguments": {}}'
+        setup.local.fails_after = 5
+        setup.remote.reply = "I will book that for you."
+        assert await setup.ask() == "One moment. I will book that for you."
 
     play(body)
 

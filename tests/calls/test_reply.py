@@ -1,0 +1,76 @@
+"""One reply, from the chat model's words to what is fed back to the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from gateway.calls.player import Player
+from gateway.calls.records import Stopwatch
+from gateway.calls.reply import ReplyTask
+from gateway.conversation.commands import Prompt, StartReply, Utterance
+from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed
+from gateway.engines.base import ChatRequest, Priority
+from gateway.errors import ChatBusyError
+from tests.calls.fakes import FakeChat, FakeSynthesizer, RecordingTransport
+
+SAID = (Utterance("caller", "When do you open?"),)
+
+
+class CrowdedChat(FakeChat):
+    """Has no room for guesses, and says so when ``drop`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__("From nine.")
+        self.asked = asyncio.Event()
+        self.drop = asyncio.Event()
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        if request.priority is not Priority.FINAL:
+            self.requests.append(request)
+            self.asked.set()
+            await self.drop.wait()
+            raise ChatBusyError("busy")
+        async for word in super().stream(request):
+            yield word
+
+
+async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
+    """How a guess ends that is dropped when its turn has ended already, or has not."""
+    clock = asyncio.get_running_loop().time
+    fed: list[CoreEvent] = []
+    task = ReplyTask(
+        StartReply(1, 1, 1, "en", Prompt(SAID), hold=True),
+        chat=chat,
+        request=lambda _, priority: ChatRequest("a", (), priority=priority),
+        synthesizer=FakeSynthesizer(),
+        player=Player(RecordingTransport(clock), clock, fed.append),
+        feed=fed.append,
+        stopwatch=Stopwatch(),
+        clock=clock,
+    )
+    running = asyncio.create_task(task.run())
+    await chat.asked.wait()
+    if released:
+        task.release()
+    chat.drop.set()
+    await running
+    return fed[-1]
+
+
+def test_a_guess_dropped_in_the_moment_in_which_its_turn_ends_is_asked_again() -> None:
+    async def body() -> None:
+        chat = CrowdedChat()
+        assert await reply_of(chat, released=True) == ReplyEnded(1)
+        assert [asked.priority for asked in chat.requests] == [Priority.SPECULATIVE, Priority.FINAL]
+
+    asyncio.run(body())
+
+
+def test_a_guess_dropped_while_it_is_one_is_not_asked_again() -> None:
+    async def body() -> None:
+        chat = CrowdedChat()
+        assert isinstance(await reply_of(chat, released=False), ReplyFailed)
+        assert len(chat.requests) == 1
+
+    asyncio.run(body())
