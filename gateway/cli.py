@@ -150,15 +150,15 @@ def call(
             on_exchange=None if as_json else partial(print_exchange, console),
         )
     )
-    if save:
-        save_stereo(save, result.caller_track, result.assistant_track)
     if as_json:
         print(json.dumps(as_plain_values(result), ensure_ascii=False, indent=2))
     else:
         print_gaps(console, result)
-    if result.failure:
-        if not as_json:
+        if result.failure:
             _complain(result.failure)
+    if save:  # last: a file that cannot be written must not cost the result
+        save_stereo(save, result.caller_track, result.assistant_track)
+    if result.failure:
         raise typer.Exit(EXIT_FAILURE)
 
 
@@ -202,6 +202,7 @@ async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
         async with open_listener(settings) as listen:
             went_well = await Demo(gateway.url, turns, listen, save_dir, console).run(served)
         if not once:
+            turns.close()
             console.print(f"\nServing at [bold]{gateway.url}[/] until Ctrl-C.", highlight=False)
             await gateway.serve_until_stopped()
             return True

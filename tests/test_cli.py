@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gateway.app import Gateway
+from gateway.calls.records import TurnRecord
 from gateway.cli import app, main
 from gateway.errors import GatewayError
 from gateway.settings import Settings
+from gateway.simulator.client import CallResult
 from gateway.simulator.conversations import load_conversations
+from gateway.simulator.demo import TurnLog
 
 COMMANDS = ["serve", "call", "demo", "doctor"]
 
@@ -80,6 +87,62 @@ def test_the_demo_is_held_without_acknowledgements_unless_it_goes_on_to_serve(
     assert run(monkeypatch, "demo", "--once") == 1
     assert run(monkeypatch, "demo") == 1
     assert [settings.acknowledge_after_ms for settings in begun] == [0, 1500]
+
+
+def test_a_demo_that_goes_on_to_serve_keeps_nothing_of_the_calls_that_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = TurnLog()
+    known: list[list[int]] = []
+
+    class FakeGateway:
+        url = "ws://127.0.0.1:8765/"
+
+        async def ready(self) -> None:
+            pass
+
+        async def serve_until_stopped(self) -> None:
+            known.append(list(turns.of_call("c1")))
+            add_turn(2)
+            known.append(list(turns.of_call("c1")))
+
+    class FakeDemo:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        async def run(self, _: object) -> bool:
+            add_turn(1)
+            known.append(list(turns.of_call("c1")))
+            return True
+
+    def add_turn(number: int) -> None:
+        turns.add(TurnRecord("c1", number, "en", "hello", "good day", False, False, None, None))
+
+    @asynccontextmanager
+    async def begin(*_: object, **__: object) -> AsyncIterator[FakeGateway]:
+        yield FakeGateway()
+
+    monkeypatch.setattr("gateway.app.Gateway", begin)
+    monkeypatch.setattr("gateway.simulator.demo.open_listener", begin)
+    monkeypatch.setattr("gateway.simulator.demo.Demo", FakeDemo)
+    monkeypatch.setattr("gateway.simulator.demo.TurnLog", lambda: turns)
+    assert run(monkeypatch, "demo") == 0
+    assert known == [[1], [], []]
+
+
+def test_a_call_that_cannot_be_saved_is_printed_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async def held(*_: object, **__: object) -> CallResult:
+        silence = np.zeros(320, dtype=np.int16)
+        return CallResult("c1", "en", None, (), silence, silence, 0, 0.0, None)
+
+    monkeypatch.setattr("gateway.simulator.client.place_call", held)
+    there = ["--url", "ws://127.0.0.1:8765/", "--json", "--save", str(tmp_path)]
+    assert run(monkeypatch, "call", a_recording(), *there) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["language"] == "en"
+    assert shown.err.strip() == f"error: {tmp_path}: cannot be written (Is a directory)"
 
 
 def test_a_file_that_is_no_wav_says_so(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.audio.pcm import Samples
 from gateway.events import EdgeEvent
@@ -31,6 +31,15 @@ class CallTransport(Protocol):
 
     def send_partial(self, text: str, utterance: int, language: str) -> None:
         """Queue what the caller has said so far."""
+        ...
+
+
+@runtime_checkable
+class QueueingTransport(Protocol):
+    """A CallTransport with audio waiting where the network is slower than the call."""
+
+    def drop_audio(self) -> None:
+        """Drop the audio that still waits to be sent."""
         ...
 
 

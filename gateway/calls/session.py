@@ -14,7 +14,7 @@ from typing import assert_never
 import numpy as np
 
 from gateway.audio.pcm import Samples
-from gateway.calls.base import CallTransport
+from gateway.calls.base import CallTransport, QueueingTransport
 from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch, TurnRecord
 from gateway.calls.reply import ReplyTask, chat_messages
@@ -124,6 +124,8 @@ class CallSession:
         """Turn and revision that each recognition in progress is for."""
         self._reply: ReplyTask | None = None
         self._reply_task: asyncio.Task[None] | None = None
+        self._audible = 0
+        """The reply that was sent last: another one that is cancelled has no audio waiting."""
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         """What the timer is armed for."""
@@ -194,6 +196,7 @@ class CallSession:
         now = self._clock()
         if isinstance(event, PlayoutStarted | SpeechSent):
             self._stopwatch.first_audio(event.generation, now)
+            self._audible = event.generation
         self._conversation.receive(event, now)
         self._execute_commands()
 
@@ -241,9 +244,11 @@ class CallSession:
                 self._services.chat.promote(self._call_id)
                 if self._reply is not None:
                     self._reply.release()
-            case CancelReply():
+            case CancelReply(generation):
                 # Silence first: stopping the sound is what the caller notices.
                 self._player.clear()
+                if generation == self._audible and isinstance(self._transport, QueueingTransport):
+                    self._transport.drop_audio()
                 self._end_speculation("wasted")
                 self._stop_reply()
             case PauseReply(generation):

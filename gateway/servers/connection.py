@@ -17,7 +17,7 @@ from gateway.calls.registry import CallRegistry, Place
 from gateway.errors import ProtocolError
 from gateway.events import AudioReceived, CallEnded, CallStarted, EdgeEvent, OptionsChanged
 from gateway.logs import log_context
-from gateway.protocols.base import CallProtocol
+from gateway.protocols.base import CallProtocol, Received
 from gateway.servers.outbox import DEFAULT_LIMIT, Outbox, OutboxTransport
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class EdgeLimits:
         close_timeout_s: time for queued messages and the closing handshake.
         call_end_timeout_s: time a call may take to end after its socket is gone.
         max_message: largest message of a client.
-        max_outbound: messages waiting to be sent before the client counts as gone.
+        max_outbound: messages waiting to be sent, for each call of the connection, before the
+            client counts as gone.
     """
 
     init_timeout_s: float = 10.0
@@ -87,6 +88,7 @@ class CallConnection:
             ws,
             on_overflow=self._overflowed,
             limit=limits.max_outbound,
+            calls=lambda: len(self._calls),
             close_timeout_s=limits.close_timeout_s,
         )
         self._calls: dict[str, _Call] = {}
@@ -135,10 +137,11 @@ class CallConnection:
                     continue
                 arrived = now()
                 received = self._protocol.receive(message, arrived)
-                for answer in received.answers:
-                    self._outbox.put(answer)
-                for call_id, event in received.events:
-                    self._handle(call_id, event, arrived)
+                if self._opened(received):
+                    for answer in received.answers:
+                        self._outbox.put(answer)
+                    for call_id, event in received.events:
+                        self._handle(call_id, event, arrived)
                 for error in received.errors:
                     self._report(error)
                 if received.close is not None:
@@ -149,8 +152,6 @@ class CallConnection:
             return "connection_lost"
 
     def _handle(self, call_id: str, event: EdgeEvent, arrived: float) -> None:
-        if isinstance(event, CallStarted) and not self._open(call_id):
-            return
         call = self._calls.get(call_id)
         if call is None:
             return
@@ -171,6 +172,14 @@ class CallConnection:
         except Exception:  # boundary
             with log_context(call_id=call_id):
                 self._failed(call_id)
+
+    def _opened(self, received: Received) -> bool:
+        """Open the call that a message starts; False when it was refused, and the rest with it."""
+        return all(
+            self._open(call_id)
+            for call_id, event in received.events
+            if isinstance(event, CallStarted)
+        )
 
     def _open(self, call_id: str) -> bool:
         """Admit and start a call; False when that was not possible."""

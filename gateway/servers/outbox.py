@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -13,17 +14,29 @@ from gateway.audio.pcm import Samples
 from gateway.protocols.base import CallProtocol, Role
 
 DEFAULT_LIMIT = 1 << 20
+"""Bytes for each open call: about 24 s of one that speaks without a break, in base64."""
+
+
+class _Waiting(NamedTuple):
+    """A queued message. ``audio_of``: the call whose audio it is, None for anything else."""
+
+    message: str | bytes
+    size: int
+    audio_of: str | None
 
 
 class Outbox:
     """Outbound queue of one socket.
 
-    ``put`` never blocks. A client that does not read fills the queue to ``limit`` bytes; then the
-    connection is aborted, because audio that late is of no use and a closing handshake would wait
-    for the same client.
+    ``put`` never blocks. A client that does not read fills the queue to ``limit`` bytes for each
+    call; then the connection is aborted, because audio that late is of no use and a closing
+    handshake would wait for the same client.
 
     Args:
         on_overflow: called once, when the limit is passed.
+        limit: bytes that may wait for each call that is open, and for a socket without a call.
+        calls: how many calls are open on the socket. They share what may wait, so that a stall of
+            the network that one call outlasts is outlasted by fifty.
         close_timeout_s: how long queued messages and the closing handshake may take.
     """
 
@@ -33,13 +46,15 @@ class Outbox:
         *,
         on_overflow: Callable[[], None],
         limit: int = DEFAULT_LIMIT,
+        calls: Callable[[], int] = lambda: 1,
         close_timeout_s: float = 5.0,
     ) -> None:
         self._ws = ws
         self._on_overflow = on_overflow
         self._limit = limit
+        self._calls = calls
         self._close_timeout_s = close_timeout_s
-        self._messages: deque[tuple[str | bytes, int]] = deque()
+        self._messages: deque[_Waiting] = deque()
         self._size = 0
         self._changed = asyncio.Event()
         self._closing: tuple[int, str] | None = None
@@ -56,18 +71,25 @@ class Outbox:
         """Nothing is accepted any more."""
         return self._closing is not None or self._aborted
 
-    def put(self, message: str | bytes) -> None:
-        """Queue one message; dropped once the socket is closing."""
+    def put(self, message: str | bytes, audio_of: str | None = None) -> None:
+        """Queue one message, audio of the call ``audio_of`` or anything else; dropped once the
+        socket is closing.
+        """
         if self.closing:
             return
         size = _bytes_of(message)
-        if self._size + size > self._limit:
+        if self._size + size > self._limit * max(1, self._calls()):
             self._on_overflow()
             self.abort()
             return
-        self._messages.append((message, size))
+        self._messages.append(_Waiting(message, size, audio_of))
         self._size += size
         self._changed.set()
+
+    def drop_audio(self, call_id: str) -> None:
+        """Drop the audio of one call that still waits; all other messages keep their order."""
+        self._messages = deque(each for each in self._messages if each.audio_of != call_id)
+        self._size = sum(each.size for each in self._messages)
 
     def close(self, code: int, reason: str) -> None:
         """Send what is queued, then close the socket; only the first code counts."""
@@ -88,9 +110,9 @@ class Outbox:
         try:
             while not self._aborted:
                 while self._messages:
-                    message, size = self._messages.popleft()
-                    self._size -= size
-                    await self._ws.send(message)
+                    first = self._messages.popleft()
+                    self._size -= first.size
+                    await self._ws.send(first.message)
                 if self._closing is not None:
                     await self._ws.close(*self._closing)
                     return
@@ -122,7 +144,11 @@ class OutboxTransport:
     def send_audio(self, samples: Samples) -> None:
         """Queue audio for the caller."""
         if len(samples):
-            self._outbox.put(self._protocol.audio(self._call_id, samples))
+            self._outbox.put(self._protocol.audio(self._call_id, samples), self._call_id)
+
+    def drop_audio(self) -> None:
+        """Drop the audio that still waits; what the socket has taken cannot be called back."""
+        self._outbox.drop_audio(self._call_id)
 
     @property
     def wants_partials(self) -> bool:

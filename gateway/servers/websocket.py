@@ -31,6 +31,7 @@ class _Socket(ServerConnection):
     """A TCP connection that gives its reserved place back however it ends."""
 
     place: Place | None = None
+    gone = False
     sockets: set[_Socket] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,6 +41,7 @@ class _Socket(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.gone = True
         if self.place is not None:
             self.place.release()
         if self.sockets is not None:
@@ -159,7 +161,8 @@ class WebSocketServer:
     ) -> Response | None:
         """Reserve a place as the last thing before a valid upgrade is accepted."""
         assert isinstance(ws, _Socket)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        # The loss of the connection may come first (under uvloop): then nobody would give it back.
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS or ws.gone:
             return None
         try:
             ws.place = self._registry.admit()

@@ -48,18 +48,25 @@ async def open_listener(settings: Settings) -> AsyncIterator[Listen]:
 
 
 class TurnLog:
-    """Keeps the gateway's own records of the turns of each call, by turn number."""
+    """Keeps the gateway's own records of the turns of each call, by turn number, until closed."""
 
     def __init__(self) -> None:
         self._calls: dict[str, dict[int, TurnRecord]] = {}
+        self._closed = False
 
     def add(self, record: TurnRecord) -> None:
         """Take a record as the gateway finishes a turn; the last one of a turn counts."""
-        self._calls.setdefault(record.call_id, {})[record.turn] = record
+        if not self._closed:
+            self._calls.setdefault(record.call_id, {})[record.turn] = record
 
     def of_call(self, call_id: str) -> Mapping[int, TurnRecord]:
         """The turns of one call; turn 0 is the greeting."""
         return self._calls.get(call_id, {})
+
+    def close(self) -> None:
+        """Forget everything, and keep nothing of the calls that still come: those are personal."""
+        self._closed = True
+        self._calls.clear()
 
 
 @dataclass(frozen=True, slots=True)

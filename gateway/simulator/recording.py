@@ -20,7 +20,7 @@ _ROOM_RMS = 30.0
 
 
 class RecordingError(GatewayError):
-    """A file that cannot be played as a caller's voice; the message says why."""
+    """A file that cannot be played as a caller's voice, or not written; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,13 +97,25 @@ def find_speech_end(samples: Samples) -> int:
 
 
 def save_stereo(path: Path, left: Samples, right: Samples) -> None:
-    """Write two tracks as one 16 kHz stereo WAV; the shorter one is followed by silence."""
+    """Write two tracks as one 16 kHz stereo WAV; the shorter one is followed by silence.
+
+    Raises:
+        RecordingError: the file cannot be written.
+    """
     both = np.zeros((max(left.size, right.size), 2), dtype="<i2")
     both[: left.size, 0] = left
     both[: right.size, 1] = right
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as wav:
-        wav.setnchannels(2)
-        wav.setsampwidth(2)
-        wav.setframerate(SAMPLE_RATE)
-        wav.writeframes(both.tobytes())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened here: wave.open() leaves a broken object behind when it cannot open the file.
+        with path.open("wb") as file, wave.open(file, "wb") as wav:
+            wav.setnchannels(2)
+            wav.setsampwidth(2)
+            wav.setframerate(SAMPLE_RATE)
+            wav.writeframes(both.tobytes())
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RecordingError(
+            f"{path}: cannot be written ({error.filename} is no folder)"
+        ) from error
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be written ({error.strerror})") from error

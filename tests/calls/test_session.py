@@ -468,3 +468,57 @@ def test_late_reply_is_preceded_by_an_acknowledgement_which_counts_as_no_answer(
         assert record.latency.send_ms == pytest.approx(0, abs=5)
 
     converse(body, replies=("At nine.",), policy=policy)
+
+
+def count_drops(call: Call) -> list[float]:
+    """When the audio that waits in the transport was dropped, from now on."""
+    drops: list[float] = []
+    now = asyncio.get_running_loop().time
+    call.transport.drop_audio = lambda: drops.append(now())  # type: ignore[attr-defined]
+    return drops
+
+
+LONG_REPLY = " ".join(f"w{i}" for i in range(40)) + "."
+
+
+def test_interruption_drops_the_audio_of_its_reply_that_still_waits() -> None:
+    async def body(call: Call) -> None:
+        drops = count_drops(call)
+        await call.say(800)
+        await call.silence(1500)
+        assert drops == []
+        await call.say(600)
+        await call.silence(1500)
+        assert call.records[0].interrupted
+        assert len(drops) == 1
+        assert call.transport.audio[-1][0] > drops[0], "the next reply is not held up"
+
+    converse(body, texts=("Tell me.", "Stop."), replies=(LONG_REPLY,))
+
+
+def test_pause_drops_nothing_that_waits() -> None:
+    async def body(call: Call) -> None:
+        drops = count_drops(call)
+        await call.say(800)
+        await call.silence(1500)
+        await call.say(400)
+        await call.silence(6000)
+        assert call.counters["replies_resumed"] == 1
+        assert drops == []
+
+    converse(body, texts=("Tell me.", "Mm-hm."), replies=(LONG_REPLY,))
+
+
+def test_reply_that_was_never_sent_drops_nothing_of_the_one_before_it() -> None:
+    async def body(call: Call) -> None:
+        drops = count_drops(call)
+        await call.say(800)
+        await call.silence(3000)
+        await call.say(800)
+        await call.silence(420)
+        await call.say(800)
+        await call.silence(3000)
+        assert call.counters["speculation_wasted"] == 1
+        assert drops == []
+
+    converse(body, texts=("When?", "And", "And on Sunday?"), replies=("At nine.",))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from unittest.mock import Mock
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.server import ServerProtocol
 
 from gateway.errors import ConfigError
+from gateway.events import CallStarted, EdgeEvent
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
 from gateway.servers.websocket import WebSocketServer
@@ -25,6 +28,11 @@ from tests.servers.harness import (
     message,
     run,
     serving,
+)
+
+UPGRADE = (
+    b"GET /call HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 
@@ -136,6 +144,23 @@ def test_a_request_that_does_not_upgrade_holds_no_place() -> None:
     run(test)
 
 
+def test_a_connection_that_is_lost_before_its_upgrade_is_answered_holds_no_place() -> None:
+    async def test() -> None:
+        async with serving() as bench:
+            server = bench.server._server
+            assert server is not None
+            # As uvloop may do it: the loss is told before the request has been looked at.
+            ws = bench.server._create_connection(ServerProtocol(), server)
+            ws.connection_made(Mock(spec=asyncio.Transport))
+            ws.data_received(UPGRADE)
+            ws.connection_lost(None)
+            await asyncio.gather(*server.handler_tasks)
+            assert ws.response is not None and ws.response.status_code == 101
+            assert bench.registry.reserved == 0
+
+    run(test)
+
+
 def test_a_further_call_on_a_socket_is_refused_when_full_and_the_first_goes_on() -> None:
     async def test() -> None:
         async with serving(max_calls=1) as bench, bench.connect() as ws:
@@ -171,6 +196,40 @@ def test_a_call_id_in_use_does_not_end_the_other_calls_of_its_socket() -> None:
             assert await error_code(second) == "duplicate_call"
             await echo_works(second, "b")
             await echo_works(ws, "a")
+
+    run(test)
+
+
+def test_a_call_that_is_refused_is_not_told_that_it_is_ready() -> None:
+    async def test() -> None:
+        async with serving(max_calls=2) as bench, bench.connect() as ws, bench.connect() as second:
+            await ws.send(init("a"))
+            await echo_works(ws, "a")
+            await second.send(init("a", ext=["interim"]))
+            assert await error_code(second) == "duplicate_call"
+            assert await close_code(second) == 4409
+            await ws.send(init("b"))
+            await ws.send(init("c", ext=["interim"]))
+            assert await error_code(ws) == "capacity"
+            await echo_works(ws, "a")
+
+    run(test)
+
+
+class GreetingCall(FakeCall):
+    """Speaks as soon as it has started."""
+
+    def deliver(self, event: EdgeEvent) -> None:
+        super().deliver(event)
+        if isinstance(event, CallStarted):
+            self.transport.send_audio(FRAME)
+
+
+def test_a_call_is_told_that_it_is_ready_before_it_hears_anything() -> None:
+    async def test() -> None:
+        async with serving(call_type=GreetingCall) as bench, bench.connect() as ws:
+            await ws.send(init(ext=["interim"]))
+            assert [(await message(ws))["type"] for _ in range(2)] == ["ready", "audio_out"]
 
     run(test)
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from websockets.asyncio.server import serve
 
@@ -14,7 +15,7 @@ from gateway.calls.records import TurnRecord
 from gateway.simulator.caller import Patience
 from gateway.simulator.conversations import Conversation, Line
 from gateway.simulator.demo import Demo, TurnLog
-from gateway.simulator.recording import save_stereo
+from gateway.simulator.recording import RecordingError, save_stereo
 from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
 from tests.simulator.voices import tone
 
@@ -72,3 +73,17 @@ def test_the_last_record_of_a_turn_counts() -> None:
         turns.add(record(1, heard))
     assert turns.of_call("demo-en")[1].caller_text == "hello"
     assert turns.of_call("nobody") == {}
+
+
+def test_calls_that_cannot_be_saved_say_why(tmp_path: Path) -> None:
+    (tmp_path / "calls").write_text("no folder")
+    with pytest.raises(RecordingError, match=r"en\.wav: cannot be written .*calls is no folder"):
+        run_demo(tmp_path, "Hello there.")
+
+
+def test_a_log_that_is_closed_forgets_its_turns_and_keeps_no_more() -> None:
+    turns = TurnLog()
+    turns.add(record(1, "hello"))
+    turns.close()
+    turns.add(record(2, "are you open?"))
+    assert turns.of_call("demo-en") == {}

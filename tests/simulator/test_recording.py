@@ -107,6 +107,22 @@ def test_silence_is_nothing_to_say(tmp_path: Path) -> None:
         load_recording(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("calls", "Is a directory"),
+        ("a.txt/call.wav", "a.txt is no folder"),
+        ("a.txt/calls/call.wav", "a.txt/calls is no folder"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_call_that_cannot_be_saved_says_why(tmp_path: Path, path: str, reason: str) -> None:
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "a.txt").write_text("no folder")
+    with pytest.raises(RecordingError, match=f"{path}: cannot be written .*{reason}"):
+        save_stereo(tmp_path / path, tone(0.1), tone(0.1))
+
+
 def test_a_call_is_saved_with_the_caller_left_and_the_assistant_right(tmp_path: Path) -> None:
     save_stereo(tmp_path / "calls" / "a.wav", tone(0.1), silence(0.2))
     with wave.open(str(tmp_path / "calls" / "a.wav")) as wav:
