@@ -15,7 +15,7 @@ from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
 from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
 from gateway.conversation.loops import LoopWatch
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
-from gateway.errors import ChatBusyError, ChatError, EngineError
+from gateway.errors import ChatBusyError, ChatError, EngineError, SynthesisError
 from gateway.receptionist.tool_calls import ToolCallFilter
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,12 @@ class ReplyTask:
             error = failed.exceptions[0]
             log.warning("reply failed: %s", error)
             self._player.complete(generation)
-            self._feed(ReplyFailed(generation, str(error)))
+            voiceless = isinstance(error, SynthesisError)
+            self._feed(
+                ReplyFailed(
+                    generation, str(error), "tts_unavailable" if voiceless else "llm_unavailable"
+                )
+            )
         else:
             self._player.complete(generation)
             self._feed(ReplyEnded(generation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,8 @@ class _Part:
     text: str | None = None
     last_text: str = ""
     """What was known of it before it grew."""
+    avg_logprob: float = 0.0
+    """How sure the recogniser was of the words that it heard last."""
     retried: bool = False
 
     def samples(self) -> Samples:
@@ -96,16 +99,28 @@ class CallerTurn:
             self.cut()
             self.append(audio)
 
-    def accept(self, revision: int, text: str, avg_logprob: float = 0.0) -> bool:
-        """Take a result; False when it is for a revision that no longer counts."""
+    def accept(self, revision: int, text: str, avg_logprob: float, doubt: float) -> bool:
+        """Take a result; False when it is for a revision that no longer counts.
+
+        Noise after words may hide them from the recogniser: an empty result takes back only those
+        that were in doubt, with a mean log-probability below ``doubt``.
+        """
         part = self._waiting_for(revision)
         if part is None:
             return False
         part.text = text.strip()
+        if part.text:
+            part.avg_logprob = avg_logprob
+        elif part.last_text and part.avg_logprob >= doubt:
+            part.text, avg_logprob = part.last_text, part.avg_logprob
         self.avg_logprob = avg_logprob
         if part is not self._parts[-1]:
             part.pieces.clear()
         return True
+
+    def doubt(self) -> None:
+        """What is known of the open part may be no words: an empty result takes it back."""
+        self._parts[-1].avg_logprob = -math.inf
 
     def retry(self, revision: int) -> tuple[int, Samples] | None:
         """A second request after a failure, or None when there was one already."""

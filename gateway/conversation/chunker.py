@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
-_SENTENCE_END = re.compile(r"[.!?؟…]+[\"»”')]*\s+")
+_SENTENCE_END = re.compile(r"[.!?؟…]+[\"»”')]*\s+|\n\s*")
 _CLAUSE_END = re.compile(r"[,;:،؛—–]\s+")
-# A full stop after these, or after a single letter, does not end a sentence.
+# A full stop after these, after a single letter, or after the number of a line in a list does not
+# end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(
-    ("mr", "mrs", "ms", "dr", "st", "no", "г", "ул", "им", "стр", "тел", "д")
+    "mr mrs ms dr prof st no vs approx ext e.g i.e г ул им стр тел д кв корп обл т.е".split()
 )
+# They stand at the end of a sentence as well, as a capital letter after them shows.
+_LAST_WORDS = frozenset("a.m p.m etc руб мин др т.д т.п".split())
+_LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d{1,2}$")
 
 
 class Chunker:
@@ -33,10 +37,11 @@ class Chunker:
         self._text += delta
         pieces = []
         while (end := self._border()) is not None:
-            pieces.append(self._text[:end].strip())
-            self._text = self._text[end:]
-            self._first = False
-        return [piece for piece in pieces if piece]
+            piece, self._text = self._text[:end].strip(), self._text[end:]
+            if piece:  # a reply may begin with an empty line
+                pieces.append(piece)
+                self._first = False
+        return pieces
 
     def take_back(self, count: int) -> None:
         """Forget so many characters at the end (none if negative), as far as no piece has them."""
@@ -51,7 +56,7 @@ class Chunker:
     def _border(self) -> int | None:
         """Where the next piece ends, or None while it is still growing."""
         for match in _SENTENCE_END.finditer(self._text):
-            if not self._is_abbreviation(match):
+            if self._ends_sentence(match):
                 return min(match.end(), self._cut_long(match.end()))
         if self._first:
             for match in _CLAUSE_END.finditer(self._text):
@@ -59,10 +64,19 @@ class Chunker:
                     return match.end()
         return self._cut_long(len(self._text)) if len(self._text) > self._max_chars else None
 
-    def _is_abbreviation(self, end: re.Match[str]) -> bool:
-        word = re.split(r"[\s(«\"]", self._text[: end.start()])[-1].lower()
+    def _ends_sentence(self, end: re.Match[str]) -> bool:
+        """False for a full stop inside a sentence; after a last word, until a capital follows."""
+        if not end[0].startswith(".") or end[0].startswith("..") or "\n" in end[0]:
+            return True
+        before, follows = self._text[: end.start()], self._text[end.end() : end.end() + 1]
+        word = re.split(r"[\s(«\"]", before)[-1].lower()
+        if word in _LAST_WORDS:
+            return follows.isupper()
         initial = len(word) == 1 and word.isalpha()
-        return self._text[end.start()] == "." and (word in _ABBREVIATIONS or initial)
+        if initial or word in _ABBREVIATIONS or _LIST_NUMBER.search(before):
+            return False
+        # Of what has not come yet nothing is known, and the first piece must not wait for it.
+        return not follows.islower()
 
     def _cut_long(self, end: int) -> int:
         if end <= self._max_chars:

@@ -172,7 +172,7 @@ class NotifyPartial:
 class NotifyError:
     """An engine failed in this call; ``code`` is one of the wire's error codes."""
 
-    code: Literal["asr_unavailable", "llm_unavailable"]
+    code: Literal["asr_unavailable", "llm_unavailable", "tts_unavailable"]
     message: str
 
 

@@ -10,6 +10,7 @@ from gateway.conversation.policy import EndpointPolicy
 
 _FINAL = re.compile(r"[.!?؟…]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
+_SENTENCE_BORDER = re.compile(r"(?<=[.!?؟…])\s+")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}:\d{2}\W*$")
 _UNFINISHED = re.compile(r"[,،;:؛—–-]\s*$")
 _MOST_ANSWER_WORDS = 4
@@ -37,9 +38,7 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     words, known = words_of(text), lexicon(language)
     if not words:
         return Completeness.UNSURE
-    asks = asked.rstrip().endswith(("?", "؟", ".")) and bool(
-        known.asks_dictation.intersection(words_of(asked))
-    )
+    asks = _asks_dictation(asked, known)
     told_time = not asks and _CLOCK.search(text)
     digits = 0 if told_time else trailing_digits(words, known)
     spelled = known.digits.issuperset(words[-2:]) and digits >= 2
@@ -59,6 +58,15 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     if asks and len(words) < 3:
         return Completeness.DICTATING
     return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
+
+
+def _asks_dictation(asked: str, known: Lexicon) -> bool:
+    """Whether the last sentence asks for a number or a name, instead of telling one."""
+    sentence = _SENTENCE_BORDER.split(asked.rstrip())[-1]
+    words = words_of(sentence)
+    requests = sentence.endswith(".") and not known.requests.isdisjoint(words)
+    asks = requests or bool(_QUESTION.search(sentence))
+    return asks and not known.asks_dictation.isdisjoint(words)
 
 
 def _opens(words: list[str], known: Lexicon) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from gateway.audio.pcm import Samples
 from gateway.events import EdgeEvent
@@ -66,10 +66,13 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
-    """A reply broke off; what was already queued will not be finished."""
+    """A reply broke off; what was already queued will not be finished. ``code`` tells whose fault
+    it was.
+    """
 
     generation: int
     reason: str
+    code: Literal["llm_unavailable", "tts_unavailable"] = "llm_unavailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ _MOST_BACKCHANNEL_WORDS = 3
 _ECHO_SHARE = 0.75
 """Part of the words that must be the assistant's own, in one run."""
 
+_SHORTEST_SURE_ECHO = 3
+"""Words from which an echo is believed even if it holds a stop word."""
+
 _NEARLY = 0.8
 _MISHEARD = 0.66
 """Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
@@ -38,6 +41,10 @@ def interrupts(
     words, known = words_of(text), lexicon(language)
     if not words:
         return False
+    added = _added(words, words_of(played))
+    repeated = is_repeated(words, words_of(played))
+    if repeated and len(words) >= _SHORTEST_SURE_ECHO:
+        return stops(added, known)  # any other stop word is the assistant's own
     if stops(words, known):
         return True
     if short and in_doubt:
@@ -46,7 +53,7 @@ def interrupts(
     if is_backchannel(words, known, misheard=in_doubt and not asking):
         # After a question, "yes" is an answer.
         return speaking.rstrip().endswith(_QUESTION_MARKS)
-    return not is_repeated(words, words_of(played))
+    return not repeated
 
 
 def stops(words: list[str], known: Lexicon) -> bool:
@@ -83,5 +90,10 @@ def is_repeated(words: list[str], spoken: list[str]) -> bool:
     """
     if len(words) < 2:
         return False
-    matcher = SequenceMatcher(None, words, spoken, autojunk=False)
-    return matcher.find_longest_match().size / len(words) >= _ECHO_SHARE
+    return 1 - len(_added(words, spoken)) / len(words) >= _ECHO_SHARE
+
+
+def _added(words: list[str], spoken: list[str]) -> list[str]:
+    """The words around the longest run of the assistant's own."""
+    run = SequenceMatcher(None, words, spoken, autojunk=False).find_longest_match()
+    return words[: run.a] + words[run.a + run.size :]

@@ -18,25 +18,38 @@ class LanguageTracker:
         self.current = default
         self.pinned: str | None = None
         self._evidence: dict[str, float] = {}
+        self._turn: int | None = None
+        self._words = 0
+        self._before = default, self._evidence
+        """What held before the turn that was heard last, and the words that were heard in it."""
 
     def pin(self, language: str | None) -> None:
         """Fix the language, or None to follow the caller from now on."""
         self.pinned = language
+        self._turn = None
         if language is not None:
             self.current = language
 
-    def heard(self, language: str, probability: float, words: int) -> None:
+    def heard(self, language: str, probability: float, words: int, turn: int | None = None) -> None:
         """An utterance of so many words was recognised as this language.
 
-        In the first utterance one word is enough: nothing speaks for the default.
+        In the first utterance one word is enough: nothing speaks for the default. A turn that is
+        recognised again counts once: by the most words that were heard of it together.
         """
         if self.pinned is not None:
             return
-        first = not self._evidence
-        for known in self._evidence:
-            self._evidence[known] *= _DECAY
+        if turn is None or turn != self._turn:
+            self._before = self.current, self._evidence
+        elif words < self._words:
+            return
+        self._turn, self._words = turn, words
+        self.current, before = self._before
+        self._evidence = {known: _DECAY * weight for known, weight in before.items()}
         weight = max(0.0, 2 * probability - 1) * min(words, 6)
-        self._evidence[language] = self._evidence.get(language, 0.0) + weight
-        strong = self._evidence[language] >= _ENOUGH and weight > 0
-        if strong or (first and probability >= 0.6):
+        evidence = self._evidence.get(language, 0.0) + weight
+        self._evidence[language] = evidence
+        strong = evidence >= _ENOUGH and weight > 0
+        if language != self.current and (strong or (not before and probability >= 0.6)):
             self.current = language
+            # What was spoken before the switch is no reason to switch back.
+            self._evidence = {language: evidence}

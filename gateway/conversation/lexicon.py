@@ -52,6 +52,7 @@ class Lexicon:
         digits: spoken digits.
         tens: numbers above nine, which callers use to group digits, and their parts.
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
+        requests: with one of those, make a statement such a question ("Please tell me your name.").
     """
 
     dangling: frozenset[str]
@@ -68,6 +69,7 @@ class Lexicon:
     digits: frozenset[str]
     tens: frozenset[str]
     asks_dictation: frozenset[str]
+    requests: frozenset[str]
 
 
 LEXICONS = {
@@ -109,6 +111,7 @@ LEXICONS = {
             " thirty forty fifty sixty seventy eighty ninety hundred"
         ),
         asks_dictation=_words("number phone name spell email address code date birth"),
+        requests=_words("please tell give say spell need"),
     ),
     "ru": Lexicon(
         dangling=_words(
@@ -151,6 +154,9 @@ LEXICONS = {
         asks_dictation=_words(
             "номер телефон телефона имя зовут фамилия фамилию адрес почта почту код дата буквам"
         ),
+        requests=_words(
+            "пожалуйста назовите скажите продиктуйте подскажите сообщите укажите оставьте"
+        ),
     ),
     "ar": Lexicon(
         dangling=_words(
@@ -188,6 +194,7 @@ LEXICONS = {
             " اربعمائة خمسمئة خمسمائة ستمئة ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
         ),
         asks_dictation=_words("رقم رقمك هاتف هاتفك اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"),
+        requests=_words("فضلك أخبرني اخبرني أخبريني أعطني اعطني أعطيني قل قولي اذكر"),
     ),
 }
 

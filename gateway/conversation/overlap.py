@@ -65,6 +65,11 @@ class Overlap:
         self.dismissed = False
         self.judged_ms = 0
 
+    def dismiss(self) -> None:
+        """It does not interrupt, as far as it was judged."""
+        self.dismissed = self.judged_ms > 0  # else speech has begun that was not judged yet
+        self.turn.doubt()
+
     def is_voice(self, speech_ms: int, min_ms: int, at: float) -> bool:
         """Whether a person speaks: long enough, and not our own voice come back.
 

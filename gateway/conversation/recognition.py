@@ -9,19 +9,17 @@ from gateway.conversation.events import PartialReady, TranscriptFailed, Transcri
 from gateway.conversation.language import LanguageTracker
 from gateway.conversation.lexicon import words_of
 from gateway.conversation.partials import Partials
-from gateway.conversation.policy import SpeechPolicy
+from gateway.conversation.policy import Policy
 
 
 class Recognition:
     """Puts Transcribe commands into ``commands`` and matches their results to a turn."""
 
-    def __init__(
-        self, commands: list[Command], language: LanguageTracker, policy: SpeechPolicy
-    ) -> None:
+    def __init__(self, commands: list[Command], language: LanguageTracker, policy: Policy) -> None:
         self._commands = commands
         self._language = language
         self._policy = policy
-        self._partials = Partials(commands, policy)
+        self._partials = Partials(commands, policy.speech)
 
     def order(self, turn: CallerTurn, speech_ended_at: float) -> None:
         """Recognise what the open part of the turn holds by now."""
@@ -30,7 +28,7 @@ class Recognition:
 
     def went_on(self, turn: CallerTurn, speech_ended_at: float) -> None:
         """The caller speaks on: a monologue is recognised in parts, and told as it grows."""
-        if turn.open_ms >= self._policy.max_part_ms:
+        if turn.open_ms >= self._policy.speech.max_part_ms:
             self.order(turn, speech_ended_at)
             turn.cut()
         else:
@@ -43,16 +41,18 @@ class Recognition:
 
     def accepted(self, turn: CallerTurn | None, event: TranscriptReady) -> bool:
         """Whether a result is for this turn and still counts; the turn then has its text."""
+        doubt = self._policy.endpoint.doubt_logprob
         return (
             turn is not None
             and turn.number == event.turn
-            and turn.accept(event.revision, event.text, event.avg_logprob)
+            and turn.accept(event.revision, event.text, event.avg_logprob, doubt)
         )
 
     def heard(self, event: TranscriptReady) -> None:
         """The caller's words tell which language they speak."""
         if words := words_of(event.text):
-            self._language.heard(event.language, event.language_probability, len(words))
+            probability = event.language_probability
+            self._language.heard(event.language, probability, len(words), event.turn)
 
     def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:
         """Whether a failure is for this turn and was not its first: else it is tried again.

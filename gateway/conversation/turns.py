@@ -41,7 +41,7 @@ class TurnMachine:
         self._echo = EchoDetector()
         self._commands: list[Command] = []
         self.replies = Replies(self._commands, self._history, self._language, self._echo, policy)
-        self._recognition = Recognition(self._commands, self._language, policy.speech)
+        self._recognition = Recognition(self._commands, self._language, policy)
         self._endpointing = Endpointing(policy.endpoint)
         self._patience = Patience(policy.patience)
         self._turn: CallerTurn | None = None
@@ -70,6 +70,8 @@ class TurnMachine:
         ends = self.replies.plays_until
         if ends is not None and ends <= now:
             self._playout_done(now)
+        if self.phase is Phase.ENDED:  # perhaps just now, by a goodbye that was heard to its end
+            return
         late = self.replies.acknowledge_at(self._policy.patience.acknowledge_ms)
         if late is not None and late <= now:
             self.replies.acknowledge()
@@ -234,7 +236,7 @@ class TurnMachine:
         if self.phase is Phase.INTERRUPTED:
             self.replies.resume()
             self.phase = Phase.SPEAKING
-        overlap.dismissed = overlap.judged_ms > 0  # else speech has begun that was not judged yet
+        overlap.dismiss()
         self._overlap = overlap if self._segmenter.speaking else None
 
     def _interrupt(self, overlap: Overlap, now: float) -> None:
@@ -379,7 +381,7 @@ class TurnMachine:
         if self.phase is Phase.ENDPOINTING:
             self.replies.drop()
             return
-        self._commands.append(NotifyError("llm_unavailable", event.reason))
+        self._commands.append(NotifyError(event.code, event.reason))
         self._leave_turn()
         self.replies.cancel(now)
         if reply.phrase is not None or self._overlap is not None:

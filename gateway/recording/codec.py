@@ -66,7 +66,8 @@ class Recording:
     """A recorded call.
 
     Attributes:
-        complete: False when the file breaks off: the gateway died, or the disk was full.
+        complete: False when the file breaks off: the gateway died, the disk was full, or the core
+            failed on the last input.
     """
 
     header: Header

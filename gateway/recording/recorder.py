@@ -97,6 +97,7 @@ class FileTape:
         self._enqueue = enqueue
         self._steps: list[Step] = []
         self._given_up = False
+        self._failed = False
         self._put(lambda: MAGIC + record(Kind.HEADER, encode_header(header)))
 
     def add(self, step: Step) -> None:
@@ -104,13 +105,16 @@ class FileTape:
         if self._given_up:
             return
         self._steps.append(step)
+        self._failed = self._failed or step.failed
         if step.now - self._steps[0].now >= _BLOCK_S:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left, and that nothing is missing."""
-        if not self._given_up:
-            self._flush()
+        """Write what is left, and that nothing is missing unless the core failed."""
+        if self._given_up:
+            return
+        self._flush()
+        if not self._failed:
             self._put(lambda: record(Kind.END, b""))
 
     def _flush(self) -> None:

@@ -34,12 +34,14 @@ class Step:
         now: call time, exactly as the core was given it (seconds of the gateway's clock).
         commands: what the core ordered since the step before; None when nobody asked it.
         voiced: what the voice detector said about each frame of this step.
+        failed: the core raised an exception, which ends the call.
     """
 
     event: CoreEvent | None
     now: float
     commands: tuple[Command, ...] | None
     voiced: tuple[bool, ...] = ()
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

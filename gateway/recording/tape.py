@@ -36,6 +36,8 @@ class Recorder(Protocol):
 class RecordedConversation(Conversation):
     """Behaves like any conversation; each step goes to the tape once its commands are drained.
 
+    An input on which it fails goes to the tape too: a replay fails on it again.
+
     Args:
         tape: takes the steps; closed by whoever made it.
     """
@@ -49,12 +51,20 @@ class RecordedConversation(Conversation):
     def receive(self, event: CoreEvent, now: float) -> None:
         """Take one event at call time ``now`` (seconds, never going back)."""
         self._begin(event, now)
-        super().receive(event, now)
+        try:
+            super().receive(event, now)
+        except Exception:
+            self._tell(None, failed=True)
+            raise
 
     def handle_timer(self, now: float) -> None:
         """A deadline has passed; every elapsed one is consumed or moved."""
         self._begin(None, now)
-        super().handle_timer(now)
+        try:
+            super().handle_timer(now)
+        except Exception:
+            self._tell(None, failed=True)
+            raise
 
     def commands(self) -> list[Command]:
         """Everything ordered since the last call, in order."""
@@ -66,10 +76,10 @@ class RecordedConversation(Conversation):
         self._tell(None)
         self._untold = (event, now)
 
-    def _tell(self, commands: tuple[Command, ...] | None) -> None:
+    def _tell(self, commands: tuple[Command, ...] | None, *, failed: bool = False) -> None:
         if self._untold is not None:
             (event, now), self._untold = self._untold, None
-            self._tape.add(Step(event, now, commands, tuple(self._voiced)))
+            self._tape.add(Step(event, now, commands, tuple(self._voiced), failed))
             self._voiced.clear()
 
     def _listening(self, voice: VoiceDetector) -> VoiceDetector:

@@ -35,12 +35,10 @@ class CrowdedChat(FakeChat):
             yield word
 
 
-async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
-    """How a guess ends that is dropped when its turn has ended already, or has not."""
+def reply_task(chat: FakeChat, fed: list[CoreEvent], hold: bool) -> ReplyTask:
     clock = asyncio.get_running_loop().time
-    fed: list[CoreEvent] = []
-    task = ReplyTask(
-        StartReply(1, 1, 1, "en", Prompt(SAID), hold=True),
+    return ReplyTask(
+        StartReply(1, 1, 1, "en", Prompt(SAID), hold=hold),
         chat=chat,
         request=lambda _, priority: ChatRequest("a", (), priority=priority),
         synthesizer=FakeSynthesizer(),
@@ -49,6 +47,12 @@ async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
         stopwatch=Stopwatch(),
         clock=clock,
     )
+
+
+async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
+    """How a guess ends that is dropped when its turn has ended already, or has not."""
+    fed: list[CoreEvent] = []
+    task = reply_task(chat, fed, hold=True)
     running = asyncio.create_task(task.run())
     await chat.asked.wait()
     if released:
@@ -74,3 +78,15 @@ def test_a_guess_dropped_while_it_is_one_is_not_asked_again() -> None:
         assert len(chat.requests) == 1
 
     asyncio.run(body())
+
+
+def test_a_voice_that_fails_is_not_taken_for_the_chat_model() -> None:
+    async def failure(chat: FakeChat) -> CoreEvent:
+        fed: list[CoreEvent] = []
+        await reply_task(chat, fed, hold=False).run()
+        return fed[-1]
+
+    assert asyncio.run(failure(FakeChat("All is broken."))) == ReplyFailed(
+        1, "no voice", "tts_unavailable"
+    )
+    assert asyncio.run(failure(FakeChat(None))) == ReplyFailed(1, "no model", "llm_unavailable")

@@ -81,10 +81,14 @@ class Driver:
         self.now = until
         return new
 
-    def transcript(self, text: str, language: str = "en") -> list[Command]:
+    def transcript(
+        self, text: str, language: str = "en", *, avg_logprob: float = 0.0
+    ) -> list[Command]:
         """The newest Transcribe is answered."""
         request = self.last(Transcribe)
-        return self.receive(TranscriptReady(request.turn, request.revision, text, language))
+        return self.receive(
+            TranscriptReady(request.turn, request.revision, text, language, avg_logprob=avg_logprob)
+        )
 
     def speak(self, text: str, ms: int) -> list[Command]:
         """The live reply is synthesised as one piece of equally long words and ends."""

@@ -44,6 +44,61 @@ def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> Non
     assert pieces(text)[0] == first
 
 
+@pytest.mark.parametrize("step", [1, 4, 100])
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "We are open from 9 a.m. to 6 p.m. on weekdays.",
+        "Стоимость 500 руб. за приём или 20 мин. после записи.",
+        "Смена т.е. часы работы и т.д. указаны здесь.",
+        "Наш адрес кв. 5 корп. 2 рядом.",
+        "Ask prof. Lee e.g. on Monday at approx. 9.",
+        "Open 9 a.m. 6 p.m. every day.",
+    ],
+)
+def test_abbreviation_does_not_end_a_sentence(sentence: str, step: int) -> None:
+    assert pieces(f"{sentence} Thanks.", step) == [sentence, "Thanks."]
+
+
+@pytest.mark.parametrize("step", [1, 4, 100])
+@pytest.mark.parametrize("sentence", ["We close at 6 p.m.", "Приём стоит 500 руб."])
+def test_abbreviation_before_a_capital_letter_may_end_a_sentence(sentence: str, step: int) -> None:
+    assert pieces(f"{sentence} Would you like to book?", step)[0] == sentence
+
+
+def test_full_stop_before_a_small_letter_does_not_end_a_sentence() -> None:
+    chunker = Chunker()
+    assert [chunker.push(token) for token in ("Open", " Mon.", " to", " Fri", ".", " Come")] == [
+        *[[]] * 5,
+        ["Open Mon. to Fri."],
+    ]
+
+
+@pytest.mark.parametrize("end", ["?", "!", "…", "..."])
+def test_other_ends_of_a_sentence_do_not_ask_what_follows(end: str) -> None:
+    assert pieces(f"Really{end} then come.", 100) == [f"Really{end}", "then come."]
+
+
+@pytest.mark.parametrize("step", [1, 4, 100])
+def test_list_is_spoken_line_by_line_and_each_number_with_its_line(step: int) -> None:
+    assert pieces("We offer:\n1. Cleaning\n2. Filling\n\n10. Whitening\n", step) == [
+        "We offer:",
+        "1. Cleaning",
+        "2. Filling",
+        "10. Whitening",
+    ]
+
+
+def test_line_break_ends_a_piece_at_once() -> None:
+    chunker = Chunker()
+    assert chunker.push("Opening hours\n") == ["Opening hours"]
+    assert chunker.push("Until 6 p.m.\n") == ["Until 6 p.m."]
+
+
+def test_empty_line_before_a_reply_is_not_its_first_piece() -> None:
+    assert pieces("\n\nWe are open today, from nine to six.")[0] == "We are open today,"
+
+
 def test_sentence_is_given_as_soon_as_it_is_complete() -> None:
     chunker = Chunker()
     assert chunker.push("Hello. ") == ["Hello."]

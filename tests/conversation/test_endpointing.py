@@ -90,6 +90,43 @@ def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
     assert completeness("My name is Peter Wright.", "en", asked) is COMPLETE
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "asked"),
+    [
+        ("en", "Thank you.", "The address is twenty five Garden Street, near the train station."),
+        ("en", "Thank you.", "Your number is fine. We will call you tomorrow."),
+        ("en", "Thank you.", "What is your name? Thank you, Peter. How can I help you?"),
+        ("ru", "Спасибо.", "Наш адрес Садовая, двадцать пять."),
+        ("ar", "شكرا.", "عنوان العيادة شارع الحديقة."),
+    ],
+)
+def test_reply_that_only_tells_an_address_or_number_is_no_question_for_one(
+    language: str, text: str, asked: str
+) -> None:
+    assert completeness(text, language, asked) is COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("language", "asked"),
+    [
+        ("en", "Of course. Please tell me your name."),
+        ("en", "We are open on Monday. What is your name?"),
+        ("ru", "Хорошо. Назовите ваше имя."),
+        ("ru", "Номер телефона, пожалуйста."),
+        ("ar", "حسنا. أعطني رقم هاتفك."),
+        ("ar", "اسمك من فضلك."),
+    ],
+)
+def test_request_for_a_name_or_number_need_not_be_a_question(language: str, asked: str) -> None:
+    assert completeness("Peter.", language, asked) is DICTATING
+
+
+def test_thanks_for_an_address_are_answered_soon() -> None:
+    policy = EndpointPolicy()
+    asked = "The address is twenty five Garden Street, near the train station."
+    assert Endpointing(policy).wait_ms("Thank you.", "en", asked) == policy.complete_ms
+
+
 def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
     assert completeness("Five.", "en", "What is your phone number?") is DICTATING
     assert completeness("It is 10:30.", "en", "What is your phone number?") is DICTATING

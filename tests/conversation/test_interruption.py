@@ -77,6 +77,34 @@ def test_single_word_of_the_reply_is_not_taken_for_its_echo() -> None:
     assert interrupts("Friday?", "en", REPLY, REPLY)
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "reply"),
+    [
+        (
+            "en",
+            "actually we are closed on Sunday",
+            "Sorry, but actually we are closed on Sunday.",
+        ),
+        (
+            "ru",
+            "Извините, у нас закрыто в воскресенье.",
+            "Извините, у нас закрыто в воскресенье. Приходите в понедельник.",
+        ),
+        ("ar", "لحظة من فضلك", "لحظة من فضلك. العيادة مفتوحة."),
+    ],
+)
+def test_stop_word_in_an_echo_does_not_interrupt(language: str, text: str, reply: str) -> None:
+    assert not interrupts(text, language, reply, reply)
+
+
+def test_stop_word_beside_an_echo_or_alone_interrupts() -> None:
+    reply = "Sorry, but actually we are closed on Sunday."
+    assert interrupts("Stop, actually we are closed on Sunday", "en", reply, reply)
+    assert interrupts("actually we are closed on Sunday, wait", "en", reply, reply)
+    assert interrupts("Actually.", "en", reply, reply)
+    assert interrupts("Sorry, but", "en", reply, reply)
+
+
 def test_words_of_the_reply_that_have_not_played_lately_are_the_callers_own() -> None:
     assert interrupts("Monday to Friday", "en", REPLY, "in the morning to six")
 

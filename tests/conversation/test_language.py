@@ -45,3 +45,41 @@ def test_pinned_language_is_kept_until_it_is_released() -> None:
     language.pin(None)
     language.heard("ru", 0.99, 6)
     assert language.current == "ru"
+
+
+def test_one_word_in_the_former_language_does_not_switch_back() -> None:
+    language = LanguageTracker("ru")
+    language.heard("en", 0.98, 6)
+    language.heard("ar", 0.98, 8)
+    assert language.current == "ar"
+    language.heard("en", 0.98, 1)
+    assert language.current == "ar"
+
+
+def test_turn_that_is_recognised_again_counts_once() -> None:
+    language = LanguageTracker("en")
+    language.heard("ru", 0.98, 6, turn=1)
+    language.heard("en", 0.98, 2, turn=2)
+    language.heard("en", 0.98, 2, turn=2)
+    assert language.current == "ru"
+    language.heard("en", 0.98, 2, turn=3)
+    assert language.current == "en", "another turn counts"
+
+
+def test_turn_counts_by_the_most_words_that_were_heard_of_it() -> None:
+    language = LanguageTracker("en")
+    language.heard("ru", 0.98, 6, turn=1)
+    language.heard("ar", 0.98, 3, turn=2)
+    language.heard("ru", 0.98, 7, turn=2)
+    assert language.current == "ru", "its beginning was misheard"
+    language.heard("ar", 0.98, 1, turn=2)
+    assert language.current == "ru"
+
+
+def test_language_that_was_pinned_in_mid_turn_is_not_undone_by_its_revision() -> None:
+    language = LanguageTracker("en")
+    language.heard("ru", 0.98, 2, turn=1)
+    language.pin("ar")
+    language.pin(None)
+    language.heard("ru", 0.98, 1, turn=1)
+    assert language.current == "ar"

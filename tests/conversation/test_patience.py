@@ -14,7 +14,7 @@ from gateway.conversation.commands import (
     Script,
     StartReply,
 )
-from gateway.conversation.events import ReplyEnded, SpeechQueued, SpeechSent
+from gateway.conversation.events import PlayoutStarted, ReplyEnded, SpeechQueued, SpeechSent
 from gateway.conversation.phase import Phase
 from gateway.conversation.policy import PatiencePolicy, Phrases, Policy
 from gateway.events import TextReceived
@@ -185,12 +185,31 @@ def test_words_that_turn_out_to_be_noise_do_not_end_the_wait_for_the_caller() ->
     driver.start()
     driver.say(300)
     driver.silence(200)
-    driver.transcript("Uh.")
+    driver.transcript("Uh.", avg_logprob=-0.9)
     driver.say(300)
     driver.silence(200)
     driver.transcript("")
     driver.silence(5000)
     assert scripts(driver) == ["Are you there?"]
+
+
+def test_call_that_ended_with_a_goodbye_does_not_come_back_to_life_at_its_longest() -> None:
+    driver = Driver(policy(idle_ms=1000, idle_prompts=0, max_call_ms=5000, warning_ms=0))
+    driver.start()
+    driver.wait(1200)
+    driver.speak("Goodbye.", 2000)
+    generation = driver.last(StartReply).generation
+    driver.receive(PlayoutStarted(generation))
+    driver.receive(SpeechSent(generation, 32_000))
+    driver.now = 5.2  # the timer comes late: the goodbye and the longest call have both passed
+    driver.conversation.handle_timer(driver.now)
+    assert driver.conversation.commands() == [
+        NotifyTranscript("assistant", "Goodbye.", 0, 1),
+        HangUp("idle"),
+    ]
+    driver.conversation.handle_timer(6.0)
+    assert driver.conversation.commands() == []
+    assert driver.conversation.phase is Phase.ENDED
 
 
 def test_warning_waits_until_nobody_speaks() -> None:

@@ -400,7 +400,7 @@ def test_what_noise_put_off_is_given_though_the_noise_was_first_taken_for_a_word
     source = driver.last(StartReply).source
     driver.say(300)
     driver.silence(200)
-    driver.transcript("Uh.")
+    driver.transcript("Uh.", avg_logprob=-0.9)
     driver.say(200)
     driver.silence(200)
     assert driver.transcript("") == [StartReply(3, 0, 0, "en", source, hold=False)]
@@ -433,6 +433,43 @@ def test_committed_words_are_answered_though_noise_after_them_hides_them() -> No
     assert driver.silence(500) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
     driver.speak("At nine.", 400)
     assert driver.play(400)[0] == NotifyTranscript("caller", QUESTION, 1)
+
+
+def test_words_are_answered_though_noise_before_the_end_of_their_turn_hides_them() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("Yes, please.")
+    driver.silence(100)
+    assert driver.say(100) == [CancelReply(1)]
+    driver.silence(200)
+    answer = StartReply(2, 1, 2, "en", prompt("Yes, please."), hold=True)
+    assert driver.transcript("") == [answer]
+    assert driver.silence(300) == [CommitTurn(1, "Yes, please.", "en"), ReleaseReply(2)]
+
+
+def test_words_in_doubt_that_are_not_heard_again_are_taken_back() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("Emma Kitem.", avg_logprob=-0.9)
+    driver.say(100)
+    driver.silence(200)
+    assert driver.transcript("") == []
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_back_channel_that_outlasts_the_reply_in_noise_is_not_answered() -> None:
+    driver = speaking(Driver())
+    driver.say(800)
+    driver.transcript("Mm-hm.")
+    driver.say(300)
+    told = NotifyTranscript("assistant", "one two three four five six seven eight", 1, 1)
+    assert driver.play(1000, first=False)[-1] == told
+    assert driver.transcript("") == []
+    assert driver.conversation.phase is Phase.LISTENING
 
 
 def test_late_echo_does_not_undo_a_committed_turn() -> None:
@@ -656,6 +693,24 @@ def test_language_of_the_caller_is_followed_unless_pinned() -> None:
     pinned.receive(OptionsChanged(None))
     pinned.transcript("Здравствуйте", "ru")
     assert pinned.last(StartReply).language == "ru"
+
+
+def test_turn_that_is_recognised_twice_speaks_once_for_its_language() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("Когда вы открыты по воскресным дням?", "ru")
+    driver.silence(300)
+    driver.speak("В девять.", 400)
+    driver.play(400)
+    for revision in (1, 2):
+        driver.say(300)
+        driver.silence(200)
+        driver.receive(TranscriptReady(2, revision, "Okay, okay.", "en", 0.95))
+    assert driver.last(StartReply) == StartReply(
+        3, 2, 2, "ru", driver.last(StartReply).source, hold=True
+    )
 
 
 def test_typed_turn_is_answered_at_once() -> None:

@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 from gateway.audio.vad import WebRtcVad
 from gateway.cli import app
 from gateway.conversation.events import SpeechQueued, SpeechSent
+from gateway.conversation.turns import TurnMachine
 from gateway.errors import ConfigError
-from gateway.events import AudioReceived, CallEnded, CallStarted
+from gateway.events import AudioReceived, CallEnded, CallStarted, TextReceived
 from gateway.recording.codec import decode_block, encode_block, read_recording
 from gateway.recording.container import MAGIC, RecordingError
 from gateway.recording.packing import pack, unpack
 from gateway.recording.recorder import FileRecorder
 from gateway.recording.steps import Step
+from gateway.recording.tape import RecordedConversation
 from gateway.replay.exact import replay_exactly
 from tests.recording.calls import POLICY, noisy_line, play
 
@@ -110,6 +112,37 @@ def test_call_that_is_killed_leaves_a_whole_recording(tmp_path: Path) -> None:
     recording = read_recording(path)
     assert recording.complete
     assert replay_exactly(recording, WebRtcVad()).mismatch is None
+
+
+@pytest.mark.parametrize("told", ["an event", "the timer"])
+def test_input_on_which_the_core_fails_is_the_last_one_of_a_file_that_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TurnMachine, "text_received", fail)
+    monkeypatch.setattr(TurnMachine, "handle_timer", fail)
+    recorder = FileRecorder(tmp_path)
+    tape = recorder.tape("call", POLICY)
+    core = RecordedConversation(tape, POLICY, WebRtcVad())
+    core.receive(CallStarted("en"), 1.0)
+    core.commands()
+    with pytest.raises(ZeroDivisionError):
+        if told == "an event":
+            core.receive(TextReceived("boom"), 2.0)
+        else:
+            core.handle_timer(2.0)
+    tape.close()
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    recording = read_recording(path)
+    assert not recording.complete
+    last = recording.steps[-1]
+    assert last.event == (TextReceived("boom") if told == "an event" else None)
+    assert (len(recording.steps), last.now, last.commands) == (2, 2.0, None)
+    with pytest.raises(ZeroDivisionError):
+        replay_exactly(recording, WebRtcVad())
 
 
 @pytest.mark.parametrize("lost", [1, 5, 13, 14, 5000, 30_000])
