@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gateway import doctor, loading
 from gateway.app import Gateway
 from gateway.doctor import run_checks
 from gateway.engines.base import Tool
+from gateway.engines.llama import LlamaChat
 from gateway.errors import ConfigError
 from gateway.model_paths import ModelPaths
 from gateway.settings import Settings, load_settings
@@ -193,3 +195,25 @@ def test_several_broken_models_are_told_one_line_each(settings: Settings, models
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert all(str(models) in line for line in lines)
+
+
+def test_a_load_that_is_cancelled_leaves_no_chat_model_behind(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warming = asyncio.Event()
+
+    async def warm_up(_chat: LlamaChat, _prompt: str) -> None:
+        warming.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        load = asyncio.create_task(loading.load_chat(settings, "You are a receptionist."))
+        await warming.wait()
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
+
+    monkeypatch.setattr(LlamaChat, "warm_up", warm_up)
+    before = {thread.name for thread in threading.enumerate()}
+    asyncio.run(main())
+    left = {thread.name for thread in threading.enumerate()} - before
+    assert not [name for name in left if name.startswith("llama")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 """What the longest reply is called: at most services, and at those that refuse that."""
+
+_TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
+"""Of the refusals of a conversation that the model has no room for; others cost no turns."""
 
 _ADVICE = {
     401: "; check OPENAI_API_KEY",
@@ -224,7 +228,7 @@ def _is_refused(option: str, error: BadRequestError) -> bool:
 
 def _is_too_long(error: BadRequestError) -> bool:
     """Whether a service refused a conversation for its length: there is no common code for it."""
-    return error.code == "context_length_exceeded" or "context" in str(error).lower()
+    return _TOO_LONG.search(str(error)) is not None
 
 
 def _is_address(url: str) -> bool:

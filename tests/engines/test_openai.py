@@ -204,7 +204,8 @@ def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
 
     async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
         asked.append(body)
-        await send(writer, refusal("messages", "too long"), 400, "application/json")
+        told = refusal("messages", "In this context that must not be said.")
+        await send(writer, told, 400, "application/json")
 
     assert "status 400" in told_by(serve, heard)[1]
     assert len(asked) == 1
