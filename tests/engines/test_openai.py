@@ -207,7 +207,12 @@ def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
         told = refusal("messages", "In this context that must not be said.")
         await send(writer, told, 400, "application/json")
 
-    assert "status 400" in told_by(serve, heard)[1]
+    async def ask(chat: OpenAIChat) -> None:
+        turns = tuple(ChatMessage("user", f"turn {i}") for i in range(5))
+        with pytest.raises(ChatError, match="status 400"):
+            await collect(chat, replace(request(), messages=turns))
+
+    told_by(serve, ask)
     assert len(asked) == 1
 
 
