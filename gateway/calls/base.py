@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from gateway.audio.pcm import Samples
 from gateway.events import EdgeEvent
@@ -25,21 +25,16 @@ class CallTransport(Protocol):
         """Whether the far side asked for the caller's words while they are being said."""
         ...
 
+    def drop_audio(self) -> None:
+        """Drop what still waits to be sent, where the network is slower than the call."""
+        ...
+
     def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         """Queue finished words of either side; ``utterance`` numbers those of each side."""
         ...
 
     def send_partial(self, text: str, utterance: int, language: str) -> None:
         """Queue what the caller has said so far."""
-        ...
-
-
-@runtime_checkable
-class QueueingTransport(Protocol):
-    """A CallTransport with audio waiting where the network is slower than the call."""
-
-    def drop_audio(self) -> None:
-        """Drop the audio that still waits to be sent."""
         ...
 
 

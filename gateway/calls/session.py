@@ -14,7 +14,7 @@ from typing import assert_never
 import numpy as np
 
 from gateway.audio.pcm import Samples
-from gateway.calls.base import CallTransport, QueueingTransport
+from gateway.calls.base import CallTransport
 from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch, TurnRecord
 from gateway.calls.reply import ReplyTask, chat_messages
@@ -247,7 +247,7 @@ class CallSession:
             case CancelReply(generation):
                 # Silence first: stopping the sound is what the caller notices.
                 self._player.clear()
-                if generation == self._audible and isinstance(self._transport, QueueingTransport):
+                if generation == self._audible:
                     self._transport.drop_audio()
                 self._end_speculation("wasted")
                 self._stop_reply()

@@ -49,6 +49,9 @@ class _Nowhere:
     def send_audio(self, samples: Samples) -> None:
         """Dropped."""
 
+    def drop_audio(self) -> None:
+        """Nothing waits."""
+
     def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         """Dropped."""
 

@@ -56,6 +56,9 @@ class _Wire:
         """The assistant's audio arrives."""
         self.caller.hear(samples, self.clock())
 
+    def drop_audio(self) -> None:
+        """Nothing waits."""
+
     def send_transcript(self, role: Role, text: str, utterance: int) -> None:
         """Finished words arrive."""
         self.caller.read(role, text)

@@ -98,6 +98,10 @@ class RecordingTransport:
         self.transcripts: list[tuple[Role, str]] = []
         self.wants_partials = False
         self.partials: list[str] = []
+        self.drops: list[float] = []
+
+    def drop_audio(self) -> None:
+        self.drops.append(self._clock())
 
     def send_audio(self, samples: Samples) -> None:
         self.audio.append((self._clock(), len(samples)))

@@ -470,20 +470,12 @@ def test_late_reply_is_preceded_by_an_acknowledgement_which_counts_as_no_answer(
     converse(body, replies=("At nine.",), policy=policy)
 
 
-def count_drops(call: Call) -> list[float]:
-    """When the audio that waits in the transport was dropped, from now on."""
-    drops: list[float] = []
-    now = asyncio.get_running_loop().time
-    call.transport.drop_audio = lambda: drops.append(now())  # type: ignore[attr-defined]
-    return drops
-
-
 LONG_REPLY = " ".join(f"w{i}" for i in range(40)) + "."
 
 
 def test_interruption_drops_the_audio_of_its_reply_that_still_waits() -> None:
     async def body(call: Call) -> None:
-        drops = count_drops(call)
+        drops = call.transport.drops
         await call.say(800)
         await call.silence(1500)
         assert drops == []
@@ -498,7 +490,7 @@ def test_interruption_drops_the_audio_of_its_reply_that_still_waits() -> None:
 
 def test_pause_drops_nothing_that_waits() -> None:
     async def body(call: Call) -> None:
-        drops = count_drops(call)
+        drops = call.transport.drops
         await call.say(800)
         await call.silence(1500)
         await call.say(400)
@@ -511,7 +503,7 @@ def test_pause_drops_nothing_that_waits() -> None:
 
 def test_reply_that_was_never_sent_drops_nothing_of_the_one_before_it() -> None:
     async def body(call: Call) -> None:
-        drops = count_drops(call)
+        drops = call.transport.drops
         await call.say(800)
         await call.silence(3000)
         await call.say(800)

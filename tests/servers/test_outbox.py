@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from websockets.asyncio.client import ClientConnection
 
-from gateway.calls.base import CallTransport, QueueingTransport
+from gateway.calls.base import CallTransport
 from gateway.servers.connection import EdgeLimits
 from tests.servers.harness import (
     FRAME,
@@ -28,11 +28,6 @@ async def opened(bench: Bench, ws: ClientConnection, call_id: str) -> CallTransp
     await ws.send(init(call_id))
     await echo_works(ws, call_id)
     return bench.calls[call_id].transport
-
-
-def drop_audio(transport: CallTransport) -> None:
-    assert isinstance(transport, QueueingTransport)
-    transport.drop_audio()
 
 
 def test_a_stall_that_one_call_outlasts_is_outlasted_by_all_calls_of_the_socket() -> None:
@@ -68,7 +63,7 @@ def test_audio_that_is_dropped_leaves_words_and_other_calls_waiting_in_order() -
             kept.send_audio(FRAME)
             dropped.send_transcript("assistant", "We are", 1)
             dropped.send_audio(FRAME)
-            drop_audio(dropped)
+            dropped.drop_audio()
             dropped.send_audio(FRAME[:160])
             assert await message(ws) == echoed("b", FRAME)
             assert (await message(ws))["text"] == "We are"
@@ -83,7 +78,7 @@ def test_audio_that_is_dropped_makes_room_for_what_comes_after_it() -> None:
             transport = await opened(bench, ws, "a")
             for _ in range(3):
                 transport.send_audio(SECOND)
-                drop_audio(transport)
+                transport.drop_audio()
             await echo_works(ws, "a")
 
     run(test)
