@@ -73,8 +73,24 @@ def test_a_call_of_questions_asks_the_clinic_all_kinds_of_them_and_books_nothing
         asked |= {note.key for note in call.notes}
         assert call.caller_turns == 4
         assert not any("<tool_call>" in message.content for message in call.messages)
-    wanted = {"hours", "day_open", "day_closed", "address", "services", "no_svc", "price", "has"}
-    assert asked == wanted | {"out", "name_q", "greet"}
+    wanted = {"hours", "day_open", "day_closed", "address", "services", "price", "has"}
+    assert asked == wanted | {"no_svc", "no_such", "out", "name_q", "greet"}
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_what_is_not_offered_is_named_in_the_reply_only_where_the_caller_named_it_so(
+    lang: str,
+) -> None:
+    rng, told = random.Random(8), set()
+    for _ in range(80):
+        call = corpus.question_call(lang, rng, noise=0.0)
+        for note in call.notes:
+            if note.key in ("no_svc", "no_such"):
+                told.add(note.key)
+                said, reply = call.messages[note.index - 1 : note.index + 1]
+                repeated = reply.copied[0].lower() in said.content.lower()
+                assert repeated == (note.key == "no_svc")
+    assert told == {"no_svc", "no_such"}
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)

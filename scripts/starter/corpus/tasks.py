@@ -77,11 +77,15 @@ def tell_price(call: Call, intent: str, service: Service, amount: str) -> None:
 
 
 def refuse_service(call: Call, intent: str = "has") -> None:
-    """The caller wants something that the business does not offer."""
+    """The caller wants something that the business does not offer. The reply names it if the caller
+    did in the same words: a model that had to find the name for itself made words up.
+    """
     foreign = call.foreign_service()
-    call.hear(intent, call.service_slots(foreign))
+    text = call.hear(intent, call.service_slots(foreign))
     phrase, items = call.listing()
-    call.say("no_svc", svc=foreign.listed, list=phrase, facts=items)
+    named = not call.wide or foreign.listed.lower() in text.lower()
+    key = "no_svc" if named else "no_such"
+    call.say(key, svc=foreign.listed, list=phrase, facts=items)
 
 
 def refuse_price(call: Call) -> None:
@@ -246,7 +250,7 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
 # What is asked about the business itself, and what is not for it.
 QUESTIONS = (
     *(hours, hours_on_day, address, services, refuse_service, refuse_service, refuse_price),
-    *(ask_price, ask_price, ask_whether, ask_whether, decline, _plain("name_q")),
+    *(ask_price, ask_price, ask_whether, ask_whether, decline, decline, _plain("name_q")),
 )
 
 

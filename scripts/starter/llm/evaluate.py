@@ -28,7 +28,12 @@ _ARGUMENTS = {
 }
 # Replies whose facts the caller has said, in this turn or an earlier one.
 _CARRIED = {"confirm", "move_confirm", "cancel_confirm", "msg_phone", "day_closed_book"}
-_SAME_KIND = {"hours2": "hours", "has": "price", "day_closed_book": "day_closed"}
+_SAME_KIND = {
+    "hours2": "hours",
+    "has": "price",
+    "day_closed_book": "day_closed",
+    "no_such": "no_svc",
+}
 LONGEST = 120  # tokens of a reply
 
 
