@@ -167,7 +167,9 @@ def test_prices_that_are_to_be_alike_differ_within_one_hundred() -> None:
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
-@pytest.mark.parametrize(("file", "least"), [("questions.toml", 40), ("unseen.toml", 198)])
+@pytest.mark.parametrize(
+    ("file", "least"), [("questions.toml", 40), ("unseen.toml", 198), ("unanswerable.toml", 100)]
+)
 def test_hardly_any_test_question_is_among_the_sentences_of_callers(
     file: str, least: int, lang: str
 ) -> None:

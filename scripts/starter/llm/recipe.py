@@ -59,6 +59,7 @@ def check(model: Path, calls: int = 60, show: bool = False, tool_turns: int = 0)
     tables: dict[str, object] = {
         "questions to the clinic": own_words(chat, show=show),
         "questions by someone else": own_words(chat, "unseen.toml", show),
+        "what nobody there can know": own_words(chat, "unanswerable.toml", show),
         "calls with unseen facts": held_out_calls(chat, calls),
         "calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True),
     }
