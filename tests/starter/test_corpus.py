@@ -31,6 +31,8 @@ from scripts.starter.corpus.template import (
 )
 from scripts.starter.llm.evaluate import kinds_of, script_of, take_apart
 
+# Intents of wide calls alone.
+ONLY_FURTHER = set("fix_day fix_time fix_name price_it which_free hello toothache".split())
 CHAT = Path(__file__).parents[2] / "scripts" / "starter" / "llm"
 
 
@@ -71,10 +73,12 @@ def test_a_call_of_questions_asks_the_clinic_all_kinds_of_them_and_books_nothing
     for _ in range(60):
         call = corpus.question_call(lang, rng)
         asked |= {note.key for note in call.notes}
-        assert call.caller_turns == 4
+        assert 4 <= call.caller_turns <= 6
         assert not any("<tool_call>" in message.content for message in call.messages)
     wanted = {"hours", "day_open", "day_closed", "address", "services", "price", "has"}
-    assert asked == wanted | {"no_svc", "no_such", "out", "name_q", "greet"}
+    besides = {"no_svc", "no_such", "out", "name_q", "greet"}
+    at_times = {"again", "unclear", "which_svc"}  # what a caller says first of all
+    assert wanted | besides <= asked <= wanted | besides | at_times
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
@@ -199,9 +203,12 @@ def test_every_further_wording_can_be_said_in_some_call(lang: str) -> None:
         "say_name": name,
         "say_phone": {"phone": "X"},
         **dict.fromkeys(("message", "target"), call.person_slots(call.block.people[0])),
+        "fix_day": day,
+        "fix_time": time,
+        "fix_name": name,
     }
     for intent, templates in more_templates(lang).items():
-        assert intent in caller_templates(lang)
+        assert intent in caller_templates(lang) or intent in ONLY_FURTHER
         for template in templates:
             assert set(slots_of(template)) <= filled.get(intent, {}).keys(), template
 

@@ -1,6 +1,7 @@
 """Single sentences of callers, outside any call (training text for the recogniser)."""
 
 import random
+import re
 from functools import cache
 from typing import Any
 
@@ -54,8 +55,17 @@ _WEIGHTS = {
 
 def note_text(lang: str, rng: random.Random) -> str:
     """What a caller wants written down, without the capital of a sentence."""
-    note = expand(rng.choice(words(lang, "talk", "notes")), rng, {})
-    return note if lang == "en" and note.startswith("I ") else note[0].lower() + note[1:]
+    return _inside(lang, expand(rng.choice(words(lang, "talk", "notes")), rng, {}))
+
+
+def more_note_text(lang: str, rng: random.Random) -> str:
+    """The same from the further wordings."""
+    return _inside(lang, rng.choice(load(f"{lang}/callers_more.toml")["dictated"]["notes"]))
+
+
+def _inside(lang: str, text: str) -> str:
+    proper = lang == "en" and re.match(r"I\b", text)
+    return text if proper else text[0].lower() + text[1:]
 
 
 def _cases(key: str, forms: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from .callers import (
     is_asked_for,
+    more_note_text,
     more_service_words,
     more_weekday_words,
     note_text,
@@ -113,7 +114,7 @@ class Call:
     def _template(self, intent: str, values: dict[str, str]) -> str:
         rng, given = self.rng, frozenset(values)
         known = _usable(self.lang, intent, given)
-        if self.wide and rng.random() < _MORE:
+        if self.wide and (not known or rng.random() < _MORE):
             whole = [values[asked]] if (asked := f"asked_{intent}") in values else []
             groups = [*_further(self.lang, intent, given), *_WHOLE * [whole]]
             known = rng.choice([group for group in groups if group] or [known])
@@ -203,21 +204,23 @@ class Call:
             if not self.is_closed(day):
                 return day
 
-    def hear_name(self) -> str:
+    def hear_name(self, intent: str = "say_name") -> str:
         """The caller gives a name; returns it as it stands in the transcript."""
         name = caller_name(self.lang, self.rng, self.facts.heldout)[0]
-        return find(self.hear("say_name", {"name": name}), name)
+        return find(self.hear(intent, {"name": name}), name)
 
     def hear_note(self) -> str:
         """The caller dictates a message; returns it as it stands in the transcript."""
-        note = note_text(self.lang, self.rng)
+        more = self.wide and self.rng.random() < _MORE
+        note = (more_note_text if more else note_text)(self.lang, self.rng)
         return find(self.hear("say_note", {"note": note}), note)
 
 
 @cache
 def _usable(lang: str, intent: str, given: frozenset[str]) -> list[str]:
     """The templates of an intent that need no other slots than the given ones."""
-    return [found for found in caller_templates(lang)[intent] if given.issuperset(slots_of(found))]
+    found = caller_templates(lang).get(intent, [])
+    return [template for template in found if given.issuperset(slots_of(template))]
 
 
 @cache

@@ -2,13 +2,13 @@
 
 import random
 
-from . import tasks
+from . import questions, tasks
 from .calls import Call
 from .facts import TOOLS, DemoFacts, Facts
 from .noise import Confusions
 from .template import LANGS
 
-_FINAL = (tasks.person, tasks.target, tasks.emergency)
+_FINAL = (tasks.person, tasks.target, tasks.emergency, tasks.toothache)
 
 
 def make_call(
@@ -60,9 +60,9 @@ def lookup_call(lang: str, rng: random.Random, confusions: dict[str, Confusions]
     )
     priced = list(zip(call.block.services, call.block.prices, strict=True))
     for service, amount in rng.sample(priced, len(priced)):
-        tasks.tell_price(call, rng.choice(["price", "has"]), service, amount)
-    lists = [tasks.services, tasks.refuse_service, tasks.refuse_service]
-    asked = [*lists, rng.choice([tasks.hours, tasks.address])]
+        questions.tell_price(call, rng.choice(["price", "has"]), service, amount)
+    lists = [questions.services, questions.refuse_service, questions.refuse_service]
+    asked = [*lists, rng.choice([questions.hours, questions.address])]
     for task in rng.sample(asked, len(asked)):
         task(call)
     tasks.own_person(call)
@@ -80,9 +80,16 @@ def question_call(
     call = Call(lang, rng, DemoFacts(), noise, confusions, wide=True)
     if rng.random() < 0.85:
         call.say("greet", facts=(call.block.business,))
+        _open(call)
     for _ in range(4):
-        rng.choice(tasks.QUESTIONS)(call)
+        rng.choice(questions.QUESTIONS)(call)
     return call
+
+
+def _open(call: Call) -> None:
+    """What a caller may say first of all in a wide call: nothing that has to do with the matter."""
+    if call.wide and call.rng.random() < 0.12:
+        call.rng.choice(questions.OPENINGS)(call)
 
 
 def _play(call: Call, limit: int | None, with_tools: bool) -> Call:
@@ -93,18 +100,20 @@ def _play(call: Call, limit: int | None, with_tools: bool) -> Call:
         # The business speaks first, perhaps in another language than the caller's.
         call.lang = lang if rng.random() < 0.6 else rng.choice(call.facts.langs)
         call.say("greet", facts=(call.block.business,))
+        if call.lang == lang:
+            _open(call)
         call.lang = lang
     elif rng.random() < 0.4:
         tasks.greet(call)
     limit = limit or rng.choice([2, 3, 4, 5, 6, 7])
     switched = False
     while True:
-        task = tasks.pick_task(rng)
+        task = tasks.pick_task(rng, call.wide)
         task(call)
         if task in _FINAL and call.notes[-1].key == "transfer":
             return call
         if rng.random() < 0.08:
-            tasks.repeat(call)
+            questions.repeat(call)
         if call.caller_turns >= limit:
             if rng.random() < 0.6:
                 tasks.bye(call)

@@ -1,6 +1,7 @@
 """The things callers want, each a short exchange on an open call."""
 
 import random
+import re
 from collections.abc import Callable
 
 from .calls import Call, day_slots, time_slots, tool_call
@@ -8,39 +9,31 @@ from .dates import Spoken, any_day, weekday
 from .facts import Service
 from .numbers import digits_spoken, phone_digits
 from .people import any_target, caller_name
+from .questions import (
+    ASIDES,
+    address,
+    ask_whether,
+    decline,
+    hours,
+    hours_on_day,
+    plain,
+    price_of_it,
+    refuse_price,
+    refuse_service,
+    services,
+    tell_hours,
+    tell_price,
+)
+
+_DOCTOR = re.compile("doctor|врач|доктор|طبيب|دكتور", re.I)
+# How often, in a wide call, a question of the assistant is not answered at once, a detail that was
+# said already is corrected at the next question, and one is when all are read back.
+_ASIDE, _AMENDED, _READ_BACK = 0.12, 0.08, 0.15
 
 
 def greet(call: Call) -> None:
     call.hear("greet")
     call.say("greet", facts=(call.block.business,))
-
-
-def hours(call: Call) -> None:
-    call.hear("hours")
-    block = call.block
-    if block.also:
-        call.say("hours2", facts=(block.open, block.also))
-    else:
-        call.say("hours", facts=(block.open,))
-
-
-def hours_on_day(call: Call) -> None:
-    index = call.rng.randrange(7)
-    if call.rng.random() < 0.3 and call.facts.closed_days:
-        index = call.rng.choice(call.facts.closed_days)
-    day, block = weekday(call.lang, index), call.block
-    call.hear("hours_day", call.weekday_slots(index))
-    if call.is_closed(day):
-        named = day.at if call.lang == "ru" else day.nom
-        call.say("day_closed", on_day=day.at, facts=(named, block.open))
-    else:
-        open_hours = block.also_hours if index == call.facts.also_day else block.hours
-        call.say("day_open", on_day=day.at, h=open_hours, facts=(open_hours,))
-
-
-def address(call: Call) -> None:
-    call.hear("address")
-    call.say("address", facts=(call.block.address,))
 
 
 def price(call: Call) -> None:
@@ -59,43 +52,6 @@ def has(call: Call) -> None:
         refuse_service(call)
         return
     ask_whether(call)
-
-
-def ask_price(call: Call) -> None:
-    tell_price(call, "price", *call.own_service())
-
-
-def ask_whether(call: Call) -> None:
-    """The caller asks for a service that the business offers."""
-    tell_price(call, "has", *call.own_service())
-
-
-def tell_price(call: Call, intent: str, service: Service, amount: str) -> None:
-    """One service and what it costs: "price" or "has"."""
-    call.hear(intent, call.service_slots(service))
-    call.say(intent, svc=service.listed, price=amount, facts=(amount,))
-
-
-def refuse_service(call: Call, intent: str = "has") -> None:
-    """The caller wants something that the business does not offer. The reply names it if the caller
-    did in the same words: a model that had to find the name for itself made words up.
-    """
-    foreign = call.foreign_service()
-    text = call.hear(intent, call.service_slots(foreign))
-    phrase, items = call.listing()
-    named = not call.wide or foreign.listed.lower() in text.lower()
-    key = "no_svc" if named else "no_such"
-    call.say(key, svc=foreign.listed, list=phrase, facts=items)
-
-
-def refuse_price(call: Call) -> None:
-    refuse_service(call, "price")
-
-
-def services(call: Call) -> None:
-    call.hear("services")
-    phrase, items = call.listing()
-    call.say("services", list=phrase, facts=items)
 
 
 def book(call: Call) -> None:
@@ -128,9 +84,12 @@ def book(call: Call) -> None:
 def move(call: Call) -> None:
     call.hear("move", day_slots(weekday(call.lang, call.rng.randrange(7))))
     call.say("move_name")
-    name = call.hear_name()
-    day, time = _settle_when(call, None, None, "move_when")
+    name = _hear_name(call)
+    day, time = _settle_when(call, None, None, question="move_when")
     call.say("move_confirm", on_day=day.at, at_time=time.at, name=name, facts=(time.nom, name))
+    if _happens(call, _READ_BACK):
+        day, time = _amended(call, day, time)
+        call.say("move_confirm", on_day=day.at, at_time=time.at, name=name, facts=(time.nom, name))
     call.hear("yes")
     call.say("moved", tool_call("move_appointment", name=name, day=day.nom, time=time.nom))
 
@@ -138,8 +97,9 @@ def move(call: Call) -> None:
 def cancel(call: Call) -> None:
     call.hear("cancel")
     call.say("cancel_name")
-    name = call.hear_name()
+    name = _hear_name(call)
     call.say("cancel_day")
+    _aside(call)
     day = call.open_day()
     call.hear("say_day", day_slots(day))
     call.say("cancel_confirm", on_day=day.at, name=name, facts=(name,))
@@ -157,9 +117,15 @@ def person(call: Call) -> None:
     _transfer(call, call.block.people[0][0])
 
 
-def emergency(call: Call) -> None:
-    call.hear("emergency")
-    _transfer(call, call.block.people[0][0])
+def emergency(call: Call, intent: str = "emergency") -> None:
+    """The caller needs a doctor, or whoever is in charge where there is none."""
+    call.hear(intent)
+    names = [name for name, _ in call.block.people]
+    _transfer(call, next(filter(_DOCTOR.search, names), names[0]))
+
+
+def toothache(call: Call) -> None:
+    emergency(call, "toothache")
 
 
 def target(call: Call) -> None:
@@ -182,22 +148,9 @@ def own_person(call: Call) -> None:
     _transfer(call, wanted[0])
 
 
-def decline(call: Call) -> None:
-    """The caller asks what has nothing to do with the business."""
-    call.hear("out_of_domain")
-    call.say("out")
-
-
 def out_of_domain(call: Call) -> None:
     decline(call)
     _perhaps_message(call)
-
-
-def repeat(call: Call) -> None:
-    if call.last_reply:
-        said = call.last_reply
-        call.hear("repeat")
-        call.say("again", last=said, facts=(said,))
 
 
 def bye(call: Call) -> None:
@@ -216,14 +169,6 @@ def switch_language(call: Call) -> None:
         call.say("lang")
 
 
-def _plain(intent: str) -> Callable[[Call], None]:
-    def task(call: Call) -> None:
-        call.hear(intent)
-        call.say(intent, facts=(call.block.business,) if intent == "name_q" else ())
-
-    return task
-
-
 # Every task and how often it comes up.
 TASKS: list[tuple[Callable[[Call], None], float]] = [
     (hours, 5),
@@ -240,22 +185,18 @@ TASKS: list[tuple[Callable[[Call], None], float]] = [
     (target, 2.5),
     (emergency, 0.7),
     (out_of_domain, 3),
-    (_plain("unclear"), 1),
-    (_plain("robot"), 0.7),
-    (_plain("name_q"), 1),
-    (_plain("smalltalk"), 0.8),
-    (_plain("thanks"), 0.8),
+    (plain("unclear"), 1),
+    (plain("robot"), 0.7),
+    (plain("name_q"), 1),
+    (plain("smalltalk"), 0.8),
+    (plain("thanks"), 0.8),
 ]
 
-# What is asked about the business itself, and what is not for it.
-QUESTIONS = (
-    *(hours, hours_on_day, address, services, refuse_service, refuse_service, refuse_price),
-    *(ask_price, ask_price, ask_whether, ask_whether, decline, decline, _plain("name_q")),
-)
 
-
-def pick_task(rng: random.Random) -> Callable[[Call], None]:
+def pick_task(rng: random.Random, wide: bool) -> Callable[[Call], None]:
     """A task by its weight."""
+    if wide and rng.random() < 0.04:
+        return toothache
     return rng.choices([task for task, _ in TASKS], [weight for _, weight in TASKS])[0]
 
 
@@ -276,7 +217,7 @@ def _perhaps_message(call: Call) -> None:
 
 def _take_message(call: Call) -> None:
     call.say("msg_name")
-    name = call.hear_name()
+    name = _hear_name(call)
     call.say("msg_phone", name=name, facts=(name,))
     digits = phone_digits(call.rng)
     spoken = digits_spoken(call.lang, digits, call.rng)
@@ -290,17 +231,59 @@ def _take_message(call: Call) -> None:
     call.say("msg_done", tool_call("take_message", name=name, phone=digits, text=note))
 
 
+def _happens(call: Call, share: float) -> bool:
+    """In ``share`` of the cases of a wide call."""
+    return call.wide and call.rng.random() < share
+
+
+def _aside(call: Call, service: Service | None = None, *, when: bool = False) -> None:
+    """Instead of an answer the caller may say something else, which is answered, and the question
+    stays open. ``service`` is the one that is spoken of; ``when`` is asked for with True.
+    """
+    if not _happens(call, _ASIDE):
+        return
+    if when and call.rng.random() < 0.4:
+        call.hear("which_free")
+        tell_hours(call)
+    elif service is not None and call.rng.random() < 0.25:
+        price_of_it(call, service)
+    else:
+        call.rng.choice(ASIDES)(call)
+
+
+def _hear_name(call: Call, service: Service | None = None) -> str:
+    _aside(call, service)
+    return call.hear_name()
+
+
+def _amended(call: Call, day: Spoken, time: Spoken) -> tuple[Spoken, Spoken]:
+    """The caller wants another day or another time."""
+    if call.rng.random() < 0.4:
+        day = call.open_day()
+        call.hear("fix_day", day_slots(day))
+    else:
+        time = call.a_time()
+        call.hear("fix_time", time_slots(time))
+    return day, time
+
+
 def _settle_when(
-    call: Call, day: Spoken | None, time: Spoken | None, question: str = "ask_when"
+    call: Call,
+    day: Spoken | None,
+    time: Spoken | None,
+    service: Service | None = None,
+    question: str = "ask_when",
 ) -> tuple[Spoken, Spoken]:
     """Ask for a missing day or time and refuse days off."""
     while True:
         if day is not None and call.is_closed(day):
             call.say("day_closed_book", on_day=day.at, facts=(day.at,))
+            _aside(call, service, when=True)
             day = call.open_day()
             call.hear("say_day", day_slots(day))
         elif day is None and time is None:
             call.say(question)
+            _aside(call, service, when=True)
             day = call.open_day() if call.rng.random() < 0.8 else any_day(call.lang, call.rng)
             if call.rng.random() < 0.7:
                 time = call.a_time()
@@ -309,10 +292,12 @@ def _settle_when(
                 call.hear("say_day", day_slots(day))
         elif day is None:
             call.say("ask_day")
+            _aside(call, service, when=True)
             day = call.open_day()
             call.hear("say_day", day_slots(day))
         elif time is None:
             call.say("ask_time")
+            _aside(call, service, when=True)
             time = call.a_time()
             call.hear("say_time", time_slots(time))
         else:
@@ -322,10 +307,13 @@ def _settle_when(
 def _book(
     call: Call, service: Service, day: Spoken | None, time: Spoken | None, name: str | None
 ) -> None:
-    day, time = _settle_when(call, day, time)
+    day, time = _settle_when(call, day, time, service)
     if name is None:
         call.say("ask_name")
-        name = call.hear_name()
+        if _happens(call, _AMENDED):
+            day, time = _amended(call, day, time)
+            call.say("ask_name")
+        name = _hear_name(call, service)
     _confirm_booking(call, service, day, time, name)
     if call.rng.random() < 0.12:
         call.hear("no")
@@ -337,6 +325,14 @@ def _book(
             time = call.a_time()
             call.hear("say_time", time_slots(time))
         _confirm_booking(call, service, day, time, name)
+    if _happens(call, _READ_BACK):
+        if call.rng.random() < 0.25:
+            name = call.hear_name("fix_name")
+        else:
+            day, time = _amended(call, day, time)
+        _confirm_booking(call, service, day, time, name)
+    if _happens(call, _ASIDE / 3):
+        price_of_it(call, service)
     call.hear("yes")
     arguments = {"service": service.listed, "day": day.nom, "time": time.nom}
     call.say("booked", tool_call("book_appointment", name=name, **arguments), on_day=day.at)
