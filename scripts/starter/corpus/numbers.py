@@ -54,6 +54,14 @@ def phone_digits(rng: random.Random, longest: int = 10) -> str:
     return rng.choice("0055578") + "".join(rng.choice("0123456789") for _ in range(length - 1))
 
 
+def in_runs(digits: str, rng: random.Random) -> str:
+    """The same length, with digits that repeat the one before, as real numbers often have."""
+    out = digits[0]
+    for digit in digits[1:]:
+        out += out[-1] if rng.random() < 0.45 else digit
+    return out
+
+
 def digits_spoken(lang: str, digits: str, rng: random.Random | None = None) -> str:
     """Digits one by one: "0551" -> "zero five five one"; ``rng`` adds "oh" and a comma at times."""
     spoken = [number(lang, int(digit)) for digit in digits]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .calls import Call, day_slots, time_slots, tool_call
 from .dates import Spoken, any_day, weekday
 from .facts import Service
-from .numbers import digits_spoken, phone_digits
+from .numbers import digits_spoken, in_runs, phone_digits
 from .people import any_target, caller_name
 from .questions import (
     ASIDES,
@@ -29,6 +29,7 @@ _DOCTOR = re.compile("doctor|врач|доктор|طبيب|دكتور", re.I)
 # How often, in a wide call, a question of the assistant is not answered at once, a detail that was
 # said already is corrected at the next question, and one is when all are read back.
 _ASIDE, _AMENDED, _READ_BACK = 0.12, 0.08, 0.15
+_RUNS = 0.3  # the share of telephone numbers with many equal digits in a row, in wide calls
 
 
 def greet(call: Call) -> None:
@@ -220,6 +221,8 @@ def _take_message(call: Call) -> None:
     name = _hear_name(call)
     call.say("msg_phone", name=name, facts=(name,))
     digits = phone_digits(call.rng)
+    if _happens(call, _RUNS):
+        digits = in_runs(digits, call.rng)
     spoken = digits_spoken(call.lang, digits, call.rng)
     if call.rng.random() < 0.2:
         spoken = call.rng.choice(
