@@ -7,6 +7,7 @@ import random
 import re
 import tomllib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,29 @@ def test_what_is_not_offered_is_named_in_the_reply_only_where_the_caller_named_i
                 repeated = reply.copied[0].lower() in said.content.lower()
                 assert repeated == (note.key == "no_svc")
     assert told == {"no_svc", "no_such"}
+
+
+@pytest.mark.parametrize("lang", corpus.LANGS)
+def test_what_is_booked_is_what_was_read_back_last_however_often_the_caller_corrects_it(
+    lang: str,
+) -> None:
+    rng, corrected, beside = random.Random(9), 0, set()
+    for _ in range(250):
+        call = corpus.demo_call(lang, rng, limit=3, noise=0.0, wide=True)
+        read_back: list[corpus.TurnNote] = []
+        for before, note in pairwise(call.notes):
+            if before.key == "ask_name":
+                beside.add(note.key)
+            if note.key == "confirm":
+                read_back.append(note)
+            elif note.key == "booked":
+                service, time, name = read_back[-1].facts
+                done = json.loads(note.tool.split(">")[1].split("<")[0])["arguments"]
+                assert (done["service"], done["time"], done["name"]) == (service, time, name)
+                corrected += len(read_back) > 1
+                read_back = []
+    assert corrected > 5
+    assert beside >= {"again", "unclear", "price", "out"}  # instead of a name
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
