@@ -118,7 +118,7 @@ def test_what_is_booked_is_what_was_read_back_last_however_often_the_caller_corr
                 corrected += len(read_back) > 1
                 read_back = []
     assert corrected > 5
-    assert beside >= {"again", "unclear", "price", "out"}  # instead of a name
+    assert len(beside - {"confirm", "ask_name"}) >= 3  # answers to what was said for a name
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)
