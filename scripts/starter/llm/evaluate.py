@@ -173,13 +173,19 @@ def own_words(chat: Chat, file: str = "questions.toml", show: bool = False) -> d
 
 
 def held_out_calls(
-    chat: Chat, count: int, seed: int = 900001, demo: bool = False
+    chat: Chat, count: int, seed: int = 900001, *, demo: bool = False, wide: bool = False
 ) -> dict[str, str]:
-    """Every turn after its true history: random businesses with unseen facts, or the clinic."""
+    """Every turn after its true history: random businesses with unseen facts, or the clinic. In
+    ``wide`` calls the wording is that of training, and callers ask, correct and mumble where an
+    answer is expected.
+    """
     rng, tally = random.Random(seed), Tally()
     for at in range(count):
         lang = corpus.LANGS[at % 3]
-        call = corpus.demo_call(lang, rng) if demo else corpus.make_call(lang, rng, heldout=True)
+        if demo:
+            call = corpus.demo_call(lang, rng, wide=wide)
+        else:
+            call = corpus.make_call(lang, rng, heldout=True, wide=wide)
         messages = call.as_dicts()
         for note in call.notes:
             if note.index == 1:

@@ -62,6 +62,8 @@ def check(model: Path, calls: int = 60, show: bool = False, tool_turns: int = 0)
         "what nobody there can know": own_words(chat, "unanswerable.toml", show),
         "calls with unseen facts": held_out_calls(chat, calls),
         "calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True),
+        "wide calls with unseen facts": held_out_calls(chat, calls, wide=True),
+        "wide calls to the clinic": held_out_calls(chat, calls, seed=77, demo=True, wide=True),
     }
     tables["speed"] = speed_of(chat)
     if tool_turns:
