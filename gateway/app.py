@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections import Counter
@@ -151,7 +152,6 @@ class Gateway:
             stop.set()
             loaded_or_stopped.set()
 
-        signals = (signal.SIGTERM, signal.SIGINT)
         # At once: the first process of a container ends by no signal that it does not handle.
         loop.add_signal_handler(signal.SIGTERM, end)
         assert self._loading is not None, "enter the gateway first"
@@ -161,8 +161,10 @@ class Gateway:
             await self.ready()
             loop.add_signal_handler(signal.SIGINT, end)
             await stop.wait()
-        for number in signals:
-            loop.remove_signal_handler(number)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Not left to the default: of SIGINT that is an exception, which would cancel the drain
+            # half-way, so that it waits for ever.
+            loop.add_signal_handler(number, os._exit, 128 + number)
         log.info("stopping: no new calls, running ones may finish their sentence")
         await self._server.drain(self._settings.gateway_drain_timeout_s)
 

@@ -78,8 +78,9 @@ def serve(
 ) -> None:
     """Take calls until Ctrl-C.
 
-    A first Ctrl-C (or SIGTERM) refuses new calls and lets running ones finish their sentence. GET
-    /healthz and /readyz on the same port tell whether the process lives and the models are loaded.
+    A first Ctrl-C (or SIGTERM) refuses new calls and lets running ones finish their sentence; a
+    second one ends the process at once. GET /healthz and /readyz on the same port tell whether the
+    process lives and the models are loaded.
 
     Example: `GATEWAY_PORT=9000 LOG_FORMAT=json voice-gateway serve`
     """
@@ -190,8 +191,9 @@ def demo(
 async def _demo(settings: Settings, once: bool, save_dir: Path) -> bool:
     from gateway.app import Gateway
     from gateway.simulator.conversations import load_conversations
-    from gateway.simulator.demo import Demo, TurnLog, open_listener
+    from gateway.simulator.demo import Demo, TurnLog, make_folder, open_listener
 
+    make_folder(save_dir)  # first: models are loaded and calls placed in vain otherwise
     console, turns = Console(), TurnLog()
     served = [c for c in load_conversations() if c.language in settings.languages]
     if once:  # without acknowledgements, which the callers would take for the answer

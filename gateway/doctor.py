@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import logging
 import multiprocessing
@@ -9,7 +10,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +20,7 @@ from typing import Literal
 
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError, ModelError
+from gateway.event_loop import run
 from gateway.logs import configure_logging
 from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.models.check import check_locked, configured_models
@@ -189,18 +190,17 @@ def check_port(settings: Settings) -> Finding:
     """The address can be listened on."""
     host, port = settings.gateway_host, settings.gateway_port
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, proto) as probe:
-            if os.name == "posix":
-                # As the server does: a port whose last connections are still closing is free.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        run(_bind(host, port))
     except (OSError, UnicodeError) as error:
         problem, _, advice = listen_problem(host, port, error).rpartition(": ")
         return Finding("port", "fail", problem, advice)
     return Finding("port", "ok", f"{host}:{port} is free")
+
+
+async def _bind(host: str, port: int) -> None:
+    """Take every address of the host, as the server does, and give them back unused."""
+    loop = asyncio.get_running_loop()
+    (await loop.create_server(asyncio.Protocol, host, port, start_serving=False)).close()
 
 
 def check_model_files(settings: Settings) -> Finding:

@@ -74,46 +74,56 @@ class _ContextFilter(logging.Filter):
 
 
 class _Formatter(logging.Formatter, ABC):
-    """What both formats share: the context, and secrets taken out of the finished line."""
+    """What both formats share: the context, and secrets taken out of all that is logged."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
         super().__init__()
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self.line(record, getattr(record, "context", {}))
+        # Before it is laid out: escaped for JSON a secret would no longer be found, and one that is
+        # a field's name would rename the field.
+        context: _Fields = {
+            name: self._redacted(value) if isinstance(value, str) else value
+            for name, value in getattr(record, "context", {}).items()
+        }
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        message = self._redacted(record.getMessage())
+        return self.line(record, context, message, self._redacted(traceback))
+
+    def _redacted(self, text: str) -> str:
         for secret in self._secrets:
-            line = line.replace(secret, _REDACTED)
-        return line
+            text = text.replace(secret, _REDACTED)
+        return text
 
     @abstractmethod
-    def line(self, record: logging.LogRecord, context: _Fields) -> str:
-        """One finished line, secrets and all."""
-
-    def traceback(self, record: logging.LogRecord) -> str:
-        return self.formatException(record.exc_info) if record.exc_info else ""
+    def line(
+        self, record: logging.LogRecord, context: _Fields, message: str, traceback: str
+    ) -> str:
+        """One finished line out of what holds no secrets any more; ``traceback`` may be empty."""
 
 
 class _TextFormatter(_Formatter):
-    def line(self, record: logging.LogRecord, context: _Fields) -> str:
+    def line(
+        self, record: logging.LogRecord, context: _Fields, message: str, traceback: str
+    ) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         tags = "".join(f" {name}={_one_line(str(value))}" for name, value in context.items())
-        message = _one_line(record.getMessage())
-        line = f"{time} {record.levelname:<7} {record.name}{tags}: {message}"
-        traceback = self.traceback(record)
+        line = f"{time} {record.levelname:<7} {record.name}{tags}: {_one_line(message)}"
         return f"{line}\n{traceback}" if traceback else line
 
 
 class _JsonFormatter(_Formatter):
-    def line(self, record: logging.LogRecord, context: _Fields) -> str:
+    def line(
+        self, record: logging.LogRecord, context: _Fields, message: str, traceback: str
+    ) -> str:
         entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             **context,
-            "message": record.getMessage(),
+            "message": message,
         }
-        traceback = self.traceback(record)
         if traceback:
             entry["traceback"] = traceback
         return json.dumps(entry, ensure_ascii=False)

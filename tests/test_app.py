@@ -8,6 +8,8 @@ import gc
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -348,9 +350,46 @@ def test_a_signal_to_stop_is_obeyed_while_the_models_load(
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # or the tests would end with it
     try:
         asyncio.run(main())
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a second one ends the process"
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once_while_a_call_goes_on(
+    tmp_path: Path, second: signal.Signals
+) -> None:
+    async def line_with(lines: asyncio.StreamReader, text: str) -> str:
+        while text not in (line := (await lines.readline()).decode()):
+            assert line, f"the gateway ended before it logged {text!r}"
+        return line
+
+    async def main() -> None:
+        changes = {"GATEWAY_PORT": "0", "GATEWAY_DRAIN_TIMEOUT_S": "600", "LOG_LEVEL": "INFO"}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "serve"),
+            cwd=tmp_path,
+            env={**os.environ, **changes},
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(120):
+                listening = await line_with(process.stderr, "listening on ")
+                await line_with(process.stderr, "ready for calls")
+                async with connect(listening.split()[-1]) as socket:
+                    await socket.send(init())
+                    await socket.recv()  # the greeting has begun
+                    process.send_signal(signal.SIGINT)
+                    await line_with(process.stderr, "stopping")
+                    process.send_signal(second)
+                    assert await process.wait() == 128 + second
+            assert await process.stderr.read() == b"", "no traceback"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    asyncio.run(main())
 
 
 def test_profile_without_a_served_language_is_refused(

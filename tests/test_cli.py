@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from gateway.simulator.client import CallResult
 from gateway.simulator.conversations import load_conversations
 from gateway.simulator.demo import TurnLog
 
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
 COMMANDS = ["serve", "call", "demo", "doctor"]
 
 
@@ -73,9 +75,46 @@ def test_a_call_to_nobody_says_how_to_start_the_gateway(
     assert "voice-gateway serve" in capsys.readouterr().err
 
 
-def test_the_demo_is_held_without_acknowledgements_unless_it_goes_on_to_serve(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_demo_that_cannot_save_its_calls_says_so_before_it_loads_a_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    def begin(*_: object, **__: object) -> Gateway:
+        raise GatewayError("models are loaded")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gateway.app.Gateway", begin)
+    (tmp_path / "file").write_text("no folder")
+    assert run(monkeypatch, "demo", "--once", "--save-dir", "file/calls") == 2
+    shown = capsys.readouterr().err
+    assert "file/calls" in shown and "--save-dir" in shown
+
+
+def test_a_copy_of_the_example_leaves_the_output_of_demo_and_doctor_free_of_log_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    levels: list[str] = []
+
+    def begin(*_: object, **__: object) -> Gateway:
+        raise GatewayError("enough")
+
+    monkeypatch.setattr(
+        "gateway.logs.configure_logging", lambda level, *_, **__: levels.append(level)
+    )
+    monkeypatch.setattr("gateway.app.Gateway", begin)
+    monkeypatch.setattr("gateway.doctor.run_checks", lambda _: iter(()))
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLE, ".env")
+    assert CliRunner().invoke(app, ["doctor"]).exit_code == 0
+    for command in ("demo", "serve"):
+        assert run(monkeypatch, command) == 1
+    assert levels == ["WARNING", "WARNING", "INFO"]
+
+
+def test_the_demo_is_held_without_acknowledgements_unless_it_goes_on_to_serve(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     begun: list[Settings] = []
 
     def begin(settings: Settings, **_: object) -> Gateway:
@@ -90,8 +129,9 @@ def test_the_demo_is_held_without_acknowledgements_unless_it_goes_on_to_serve(
 
 
 def test_a_demo_that_goes_on_to_serve_keeps_nothing_of_the_calls_that_come(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     turns = TurnLog()
     known: list[list[int]] = []
 

@@ -117,6 +117,23 @@ def test_a_port_in_use_fails_and_says_which_setting_to_change() -> None:
     assert doctor.check_port(configured(gateway_port=port)).status == "ok"
 
 
+def test_a_port_fails_that_is_in_use_on_another_address_of_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        """Two addresses, as "localhost" may be; they differ in what every system has: the port."""
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, ("127.0.0.1", 0)), (*kind, ("127.0.0.1", port))]
+
+    monkeypatch.setitem(sys.modules, "uvloop", None)  # which would resolve the name itself
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = configured(gateway_host="two.test", gateway_port=taken.getsockname()[1])
+        finding = doctor.check_port(settings)
+        assert finding.status == "fail" and "GATEWAY_PORT" in finding.advice
+    assert doctor.check_port(settings).status == "ok"
+
+
 def check_that_ends_its_process(settings: Settings) -> Finding:
     os._exit(134)
 

@@ -85,6 +85,27 @@ def test_a_secret_never_appears(log: Log, log_format: LogFormat) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_secret_that_json_would_escape_never_appears(log: Log, log_format: LogFormat) -> None:
+    secret = 'ab"cd\\efgh'
+    stream = log(log_format=log_format, secrets=[secret])
+    try:
+        raise ValueError(f"bad key {secret}")
+    except ValueError:
+        with log_context(call_id=secret):
+            logging.getLogger("gateway.x").exception("with %s", secret)
+    assert "efgh" not in stream.getvalue()
+    assert stream.getvalue().count("***") == 3
+
+
+def test_a_secret_that_is_the_name_of_a_field_leaves_the_fields_as_they_are(log: Log) -> None:
+    stream = log(log_format="json", secrets=["message"])
+    with log_context(turn=2):
+        logging.getLogger("gateway.x").info("a message")
+    entry = json.loads(stream.getvalue())
+    assert (entry["message"], entry["turn"]) == ("a ***", 2)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_an_exception_is_logged_with_its_traceback(log: Log, log_format: LogFormat) -> None:
     stream = log(log_format=log_format)
     try:

@@ -204,7 +204,7 @@ def listen_problem(host: str, port: int, error: OSError | UnicodeError) -> str:
             todo = "the port is taken: stop the other program or set GATEWAY_PORT to a free port"
         case errno.EACCES:
             todo = "not allowed: ports below 1024 need privileges; set GATEWAY_PORT to a higher one"
-        case errno.EADDRNOTAVAIL:
+        case errno.EADDRNOTAVAIL | None:  # asyncio gives no number when no address could be had
             todo = "this machine has no such address: set GATEWAY_HOST to one it has, or 0.0.0.0"
         case _:
             todo = f"{error.strerror or error}; check GATEWAY_HOST and GATEWAY_PORT"

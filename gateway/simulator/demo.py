@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from rich.console import Console
+from rich.markup import escape
 
 from gateway.audio.pcm import Samples
 from gateway.calls.records import TurnRecord
 from gateway.engines.base import TranscribeRequest
+from gateway.errors import ConfigError
 from gateway.loading import load_transcriber
 from gateway.settings import Settings
 from gateway.simulator.accuracy import WordErrors, count_word_errors
 from gateway.simulator.caller import Exchange, Patience
 from gateway.simulator.client import CallResult, place_call
 from gateway.simulator.conversations import Conversation
-from gateway.simulator.recording import save_stereo
+from gateway.simulator.recording import RecordingError, save_stereo
 from gateway.simulator.report import (
     add_summary_row,
     examine,
@@ -45,6 +48,23 @@ async def open_listener(settings: Settings) -> AsyncIterator[Listen]:
         yield listen
     finally:
         await recogniser.close()
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the recorded calls if it is missing, and try it.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"calls cannot be saved in {folder} ({error.strerror}); expected a folder that can be "
+            "written to: name another one with --save-dir"
+        ) from error
 
 
 class TurnLog:
@@ -95,13 +115,17 @@ class Demo:
         for conversation in conversations:
             result = await self._call(conversation)
             findings = examine(result, len(conversation.lines))
+            try:
+                self._save(conversation.language, result)
+            except RecordingError as error:
+                findings = replace(findings, problems=(*findings.problems, str(error)))
             round_trip = await self._round_trip(result)
             add_summary_row(table, conversation.language, result, findings, round_trip)
             problems += [f"{conversation.language}: {problem}" for problem in findings.problems]
         self.console.print()
         self.console.print(table)
         for problem in problems:
-            self.console.print(f"[red]{problem}[/]", highlight=False)
+            self.console.print(f"[red]{escape(problem)}[/]", highlight=False)
         return not problems
 
     async def _call(self, conversation: Conversation) -> CallResult:
@@ -124,10 +148,12 @@ class Demo:
             on_exchange=show,
         )
         print_gaps(self.console, result)
+        return result
+
+    def _save(self, language: str, result: CallResult) -> None:
         path = self.save_dir / f"{language}.wav"
         save_stereo(path, result.caller_track, result.assistant_track)
-        self.console.print(f"{'':11}[dim]saved as {path}[/]", highlight=False)
-        return result
+        self.console.print(f"{'':11}[dim]saved as {escape(str(path))}[/]", highlight=False)
 
     async def _round_trip(self, result: CallResult) -> WordErrors:
         """What the recogniser hears in the assistant's own voice, against what it meant to say."""

@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from gateway.events import CallStarted, EdgeEvent
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
-from gateway.servers.websocket import WebSocketServer
+from gateway.servers.websocket import WebSocketServer, listen_problem
 from tests.servers.harness import (
     FRAME,
     Bench,
@@ -287,6 +287,11 @@ def test_a_silent_call_leaves_the_talking_call_on_its_socket() -> None:
             assert bench.calls["talking"].end is None
 
     run(test)
+
+
+def test_a_host_none_of_whose_addresses_is_here_is_told_with_what_to_do() -> None:
+    error = OSError("could not bind on any address out of [('192.0.2.1', 8765)]")
+    assert "set GATEWAY_HOST to one it has" in listen_problem("192.0.2.1", 8765, error)
 
 
 def test_a_port_that_is_taken_is_a_configuration_error_with_advice() -> None:

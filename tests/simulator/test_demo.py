@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from rich.console import Console
@@ -12,10 +14,11 @@ from websockets.asyncio.server import serve
 
 from gateway.audio.pcm import Samples
 from gateway.calls.records import TurnRecord
+from gateway.errors import ConfigError
 from gateway.simulator.caller import Patience
 from gateway.simulator.conversations import Conversation, Line
-from gateway.simulator.demo import Demo, TurnLog
-from gateway.simulator.recording import RecordingError, save_stereo
+from gateway.simulator.demo import Demo, TurnLog, make_folder
+from gateway.simulator.recording import save_stereo
 from tests.simulator.fake_gateway import FakeGateway, audio_out, transcript
 from tests.simulator.voices import tone
 
@@ -75,10 +78,33 @@ def test_the_last_record_of_a_turn_counts() -> None:
     assert turns.of_call("nobody") == {}
 
 
-def test_calls_that_cannot_be_saved_say_why(tmp_path: Path) -> None:
-    (tmp_path / "calls").write_text("no folder")
-    with pytest.raises(RecordingError, match=r"en\.wav: cannot be written .*calls is no folder"):
-        run_demo(tmp_path, "Hello there.")
+def test_a_call_that_cannot_be_saved_says_why_and_did_not_go_well(tmp_path: Path) -> None:
+    (tmp_path / "calls" / "en.wav").mkdir(parents=True)
+    went_well, printed = run_demo(tmp_path, "Hello there.")
+    assert not went_well
+    assert "Demo calls" in printed and "failed" in printed
+    assert "en.wav: cannot be written (Is a directory)" in "".join(printed.splitlines())
+
+
+def test_a_folder_for_calls_is_made_and_left_empty(tmp_path: Path) -> None:
+    make_folder(tmp_path / "new" / "calls")
+    assert list((tmp_path / "new" / "calls").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    expected = r"\(Not a directory\); expected a folder .* --save-dir"
+    with pytest.raises(ConfigError, match=expected):
+        make_folder(tmp_path / "file" / "calls")
+
+    def refuse(**_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("gateway.simulator.demo.TemporaryFile", refuse)
+    with pytest.raises(ConfigError, match="Read-only file system"):
+        make_folder(tmp_path / "calls")
 
 
 def test_a_log_that_is_closed_forgets_its_turns_and_keeps_no_more() -> None:
