@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from gateway.bench.speed_cli import register
+from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.bench.turns import PreparedCall
@@ -45,8 +46,12 @@ def turns(
         Path | None,
         typer.Option("--json", help="Write all figures and one row per turn.", metavar="FILE"),
     ] = None,
-    calls: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 4,
-    runs: Annotated[int, typer.Option(min=1, help="How often to play the whole set.")] = 1,
+    calls: Annotated[
+        int | None, typer.Option(min=1, help="Calls at the same time.", show_default="4")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="How often to play the whole set.", show_default="1")
+    ] = None,
     pattern: Annotated[
         str | None,
         typer.Option("--filter", help="Play calls whose name matches: en-*", metavar="PATTERN"),
@@ -62,9 +67,14 @@ def turns(
         ),
     ] = False,
     mishear: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="With --virtual: share of words the recogniser mishears."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="With --virtual: share of words the recogniser mishears.",
+            show_default="0",
+        ),
+    ] = None,
 ) -> None:
     """Play simulated callers in real time and report how well turns are taken.
 
@@ -87,11 +97,15 @@ def turns(
     from gateway.simulator.caller_voice import CallerVoices, cache_folder
     from gateway.simulator.scenario_file import load_scenarios
 
+    unfit = {"--url": url, "--calls": calls, "--runs": runs} if virtual else {"--mishear": mishear}
+    if given := [option for option, value in unfit.items() if value is not None]:
+        how = "with" if virtual else "without"
+        raise ConfigError(f"expected no {' or '.join(given)} {how} --virtual; change one of them")
     settings = quiet_settings()
     check_place(save_json)
     console = Console()
     found = load_scenarios(scenarios)
-    if url is None or virtual:  # what a running gateway serves is not known
+    if url is None:  # what a running gateway serves is not known
         served = in_languages(found, settings.languages)
         if left_out := len(found) - len(served):
             console.print(
@@ -104,9 +118,9 @@ def turns(
     with console.status("speaking the callers' words"):
         prepared = prepare(chosen, CallerVoices(settings.models, cache_folder()))
     if virtual:
-        report = _virtual_turns(settings, prepared, mishear)
+        report = _virtual_turns(settings, prepared, mishear or 0.0)
     else:
-        report = asyncio.run(_turns(settings, prepared, url, calls, runs, console))
+        report = asyncio.run(_turns(settings, prepared, url, calls or 4, runs or 1, console))
     print_report(console, report)
     write(report, save_json)
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
@@ -19,7 +19,7 @@ from gateway.bench.process import cores_used
 from gateway.bench.report import Report, spread
 from gateway.bench.served import ServedGateway
 from gateway.errors import GatewayError
-from gateway.simulator.client import audio_message
+from gateway.simulator.client import CallFailed, audio_message, explain_failure
 
 _OPENINGS_PER_SECOND = 50
 
@@ -34,6 +34,10 @@ async def bench_idle(
     Args:
         window_s: length of each measurement, seconds.
         greeting_s: time after which calls have been greeted and only listen, seconds.
+
+    Raises:
+        CallFailed: a call could not be placed.
+        GatewayError: the gateway closed a call or ended, or did not tell its figures.
     """
     base = [await _cpu_share(gateway, window_s) for _ in range(runs)]
     # One call and its greeting, so that what is needed once does not count as the calls'.
@@ -84,11 +88,14 @@ async def _cpu_share(gateway: ServedGateway, window_s: float) -> float | None:
 async def _open(stack: AsyncExitStack, url: str, calls: int, name: str) -> list[ClientConnection]:
     sockets: list[ClientConnection] = []
     for index in range(calls):
-        # Without pings and proxy: only the gateway, and what a caller must send, is measured.
-        socket = await stack.enter_async_context(
-            connect(url, compression=None, ping_interval=None, max_size=2**22, proxy=None)
-        )
-        await socket.send(json.dumps({"type": "init", "callId": f"{name}-{index}"}))
+        try:
+            # Without pings and proxy: only the gateway, and what a caller must send, is measured.
+            socket = await stack.enter_async_context(
+                connect(url, compression=None, ping_interval=None, max_size=2**22, proxy=None)
+            )
+            await socket.send(json.dumps({"type": "init", "callId": f"{name}-{index}"}))
+        except (OSError, WebSocketException) as error:
+            raise CallFailed(explain_failure(url, error)) from error
         sockets.append(socket)
         await asyncio.sleep(1 / _OPENINGS_PER_SECOND)
     return sockets

@@ -13,6 +13,7 @@ import numpy as np
 
 from gateway.bench.report import Report, ratio, spread
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest
+from gateway.engines.model_errors import model_errors
 from gateway.errors import ChatError
 from gateway.loading import load_chat
 from gateway.models.check import require_models
@@ -45,6 +46,7 @@ async def bench_llm(settings: Settings, budget: ThreadBudget, runs: int) -> Repo
 
     Raises:
         ModelError: the model cannot be used; one line that says what to do.
+        ChatError: it gave an empty reply, so that nothing can be measured.
     """
     local = settings.model_copy(update={"llm_mode": "local"})
     await asyncio.to_thread(require_models, local, "llm")
@@ -109,18 +111,7 @@ def _figures(prefix: str, replies: Sequence[_Reply], took_s: float) -> dict[str,
 async def _together(ours: ChatModel, requests: Sequence[ChatRequest]) -> tuple[list[_Reply], float]:
     """All requests at once; ends every call afterwards."""
     started = time.perf_counter()
-
-    async def ask(request: ChatRequest) -> _Reply:
-        first, written = None, []
-        async with aclosing(ours.stream(request)) as pieces:
-            async for piece in pieces:
-                first = first or time.perf_counter() - started
-                written.append(piece)
-        if first is None:
-            raise ChatError("the chat model gave an empty reply: nothing can be measured")
-        return _Reply(first, "".join(written), len(written))
-
-    replies = await asyncio.gather(*(ask(request) for request in requests))
+    replies = await asyncio.gather(*(_ask(ours, request, started) for request in requests))
     took = time.perf_counter() - started
     for request in requests:
         ours.forget(request.call_id)
@@ -134,15 +125,22 @@ async def _long_call(ours: ChatModel, call_id: str, prompt: str) -> tuple[float,
     for turn in range(_TURNS):
         question = f"{_WORDS[turn]} {_WORDS[-turn]} please?"
         request = _request(call_id, prompt, question, *history)
-        started, text = time.perf_counter(), ""
-        async with aclosing(ours.stream(request)) as pieces:
-            async for piece in pieces:
-                if not text:
-                    firsts.append(1000 * (time.perf_counter() - started))
-                text += piece
-        history += [ChatMessage("user", question), ChatMessage("assistant", text)]
+        reply = await _ask(ours, request, time.perf_counter())
+        firsts.append(1000 * reply.first_s)
+        history += [ChatMessage("user", question), ChatMessage("assistant", reply.text)]
     ours.forget(call_id)
     return firsts[1], firsts[-1]
+
+
+async def _ask(ours: ChatModel, request: ChatRequest, started: float) -> _Reply:
+    first, written = None, []
+    async with aclosing(ours.stream(request)) as pieces:
+        async for piece in pieces:
+            first = first or time.perf_counter() - started
+            written.append(piece)
+    if first is None:
+        raise ChatError("the chat model gave an empty reply: nothing can be measured")
+    return _Reply(first, "".join(written), len(written))
 
 
 class _PlainLlama:
@@ -151,14 +149,15 @@ class _PlainLlama:
     def __init__(self, settings: Settings, threads: int) -> None:
         from llama_cpp import Llama
 
-        self._llama: Any = Llama(
-            str(settings.llm_path),
-            n_ctx=2048,
-            n_threads=threads,
-            n_threads_batch=threads,
-            n_gpu_layers=settings.llm_gpu_layers,
-            verbose=False,
-        )
+        with model_errors(f"chat model {settings.llm_path}", "a GGUF file"):
+            self._llama: Any = Llama(
+                str(settings.llm_path),
+                n_ctx=2048,
+                n_threads=threads,
+                n_threads_batch=threads,
+                n_gpu_layers=settings.llm_gpu_layers,
+                verbose=False,
+            )
 
     def count(self, text: str) -> int:
         """Tokens of a text."""

@@ -15,8 +15,8 @@ from gateway.bench.statistics import distribution, rate
 from gateway.bench.task_group import first_failure
 from gateway.errors import GatewayError
 from gateway.settings import Settings
-from gateway.simulator.caller import Exchange, Patience
-from gateway.simulator.client import CallFailed, CallResult, place_call
+from gateway.simulator.caller import Caller, Exchange, Patience
+from gateway.simulator.client import CallFailed, dial
 from gateway.simulator.conversations import load_conversations
 from gateway.simulator.recording import Recording
 
@@ -25,10 +25,9 @@ RAMP_PER_CALL_S = 0.5
 
 _PATIENCE = Patience(answer=15.0, reply=30.0)
 _OVERRUN_S = 90.0
-"""A call that has begun may go on for this long after its time."""
+"""A call may go on for this long after the time is over; one that hangs is then cut off."""
 
 _LAG_SAMPLE_S = 0.05
-_MAX_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Tally:
         since: when the last caller had come; ``until``: when the first may go; loop times.
         exchanges: those whose utterance ended in between, whenever their calls began.
         greetings: those that began in between.
-        calls: those that had any of them.
+        calls: those that had any of them and did not fail.
     """
 
     since: float
@@ -58,20 +57,20 @@ class Tally:
     refused: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def add(self, result: CallResult, began: float) -> None:
+    def add(self, caller: Caller, began: float) -> None:
         """A call is over that began at a loop time, from which its own times are reckoned."""
 
         def measured(call_time: float | None) -> bool:
             return call_time is not None and self.since <= began + call_time <= self.until
 
-        exchanges = [turn for turn in result.turns if measured(turn.speech_end_s)]
-        greeting = result.greeting
-        greetings = [greeting] if greeting and measured(greeting.answered_s) else []
+        exchanges = [turn for turn in caller.turns if measured(turn.speech_end_s)]
+        greetings = [caller.greeting] if measured(caller.greeting.answered_s) else []
         self.exchanges += exchanges
         self.greetings += greetings
-        self.calls += bool(exchanges or greetings)
-        if result.failure is not None:
-            self.failures.append(result.failure)
+        if caller.failure is not None:
+            self.failures.append(caller.failure)
+        elif exchanges or greetings:
+            self.calls += 1
 
     def report(self) -> Report:
         """The callers' side of the figures."""
@@ -119,10 +118,8 @@ async def bench_load(
     with first_failure():
         async with asyncio.TaskGroup() as tasks:
             sampler = tasks.create_task(_sample_lag(lags))
-            callers = [
+            for index in range(calls):
                 tasks.create_task(_caller(gateway.url, conversations, index, numbers, tally))
-                for index in range(calls)
-            ]
             await asyncio.sleep(all_there - asyncio.get_running_loop().time())
             await gateway.figures()
             lags.clear()
@@ -132,7 +129,6 @@ async def bench_load(
             memory = gateway.memory_bytes()
             inside = await gateway.figures()
             generator = distribution(lags, 2)
-            await _finish(callers)
             sampler.cancel()
     return {
         "calls": calls,
@@ -146,31 +142,44 @@ async def bench_load(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Between which numbers of calls the largest lies that is served well.
+
+    Attributes:
+        best: the report of the largest number found to be served well; None if none was.
+        below: the smallest number found not to be; None if none was.
+    """
+
+    best: Report | None
+    below: int | None
+
+
 async def find_limit(
     measure: Callable[[int], Awaitable[Report]],
     first: int,
+    most: int,
     p95_ms: float,
     on_step: Callable[[Report], None],
-) -> Report | None:
+) -> Limit:
     """The largest number of calls that is served well: doubling, then halving the gap to 10 %.
 
-    A step that cannot be measured ends the search: ``on_step`` gets its ``failure``, and what was
-    found before it stands.
-
-    Returns:
-        the report of that number, or None if not even ``first`` calls are served well.
+    The search begins with ``first`` calls, and goes down if they are too many. It ends early with
+    ``most`` calls that are served well, and with a step that cannot be measured: ``on_step`` gets
+    its ``failure``, and what was found before it stands.
 
     Raises:
-        GatewayError: not even ``first`` calls can be measured.
+        GatewayError: the first step cannot be measured.
     """
     best: Report | None = None
-    good, bad, calls = 0, 0, first
-    for _ in range(_MAX_STEPS):
+    below: int | None = None
+    good, calls = 0, first
+    while True:
         try:
             report = await measure(calls)
             well = is_served_well(report, p95_ms)
         except GatewayError as error:
-            if best is None:
+            if best is None and below is None:
                 raise
             on_step({"calls": calls, "failure": str(error)})
             break
@@ -178,14 +187,14 @@ async def find_limit(
         if well:
             best, good = report, calls
         else:
-            bad = calls
-        if not bad:
-            calls = 2 * good
-        elif not good or bad - good <= max(1, good // 10):
-            break
+            below = calls
+        if below is None and good < most:
+            calls = min(2 * good, most)
+        elif below is not None and below - good > max(1, good // 10):
+            calls = (good + below) // 2
         else:
-            calls = (good + bad) // 2
-    return best
+            break
+    return Limit(best, below)
 
 
 def is_served_well(report: Report, p95_ms: float) -> bool:
@@ -220,28 +229,19 @@ async def _caller(
         if began >= tally.until:
             return
         script = conversations[turn % len(conversations)]
+        caller = Caller(script.recordings, _PATIENCE)
         try:
-            result = await place_call(
-                url,
-                script.recordings,
-                language=script.language,
-                call_id=f"load-{next(numbers)}",
-                patience=_PATIENCE,
-            )
+            async with asyncio.timeout_at(tally.until + _OVERRUN_S):
+                await dial(url, caller, f"load-{next(numbers)}", script.language)
+        except TimeoutError:
+            caller.give_up(f"the call did not end within {_OVERRUN_S:g} s after its time")
         except CallFailed as error:
             tally.refused += "503" in str(error)
             if "503" not in str(error):
                 tally.failures.append(str(error))
             await asyncio.sleep(1.0)
             continue
-        tally.add(result, began)
-
-
-async def _finish(callers: Sequence[asyncio.Task[None]]) -> None:
-    """Let the last calls end; one that hangs is cut off."""
-    _, hanging = await asyncio.wait(callers, timeout=_OVERRUN_S)
-    for caller in hanging:
-        caller.cancel()
+        tally.add(caller, began)
 
 
 async def _sample_lag(lags: list[float]) -> None:

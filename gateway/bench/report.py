@@ -104,6 +104,8 @@ def _rows(name: str, value: Any) -> Iterator[tuple[str, str, str]]:
     match value:
         case {"median": middle, "min": low, "max": high}:
             yield label, _cell(middle), f"{_cell(low)} to {_cell(high)}"
+        case [Mapping(), *_]:  # too large for a cell; the file has them
+            return
         case Mapping():
             for inner, part in value.items():
                 yield from _rows(f"{name} {inner}", part)

@@ -59,6 +59,8 @@ class ServedGateway:
             *("-m", "gateway.bench.served"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C goes to the benchmark alone; this process ends when its input does.
+            start_new_session=True,
             env={**os.environ, **changes},
         )
         try:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from gateway.errors import ConfigError
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
     from gateway.thread_budget import ThreadBudget
@@ -19,6 +21,9 @@ _Shared = Annotated[
     bool, typer.Option("--shared", help="Only the threads it has beside the other engines.")
 ]
 _Runs = Annotated[int, typer.Option(min=1, max=1000, help="How often to repeat each figure.")]
+
+_MOST_CALLS = 2000
+_P95_MS = 1500.0
 
 
 def stt(
@@ -67,16 +72,24 @@ def tts(runs: _Runs = 10, save_json: _Json = None) -> None:
 
 
 def load(
-    calls: Annotated[int, typer.Option(min=1, max=2000, help="Callers at the same time.")] = 8,
+    calls: Annotated[
+        int, typer.Option(min=1, max=_MOST_CALLS, help="Callers at the same time.")
+    ] = 8,
     minutes: Annotated[
         float, typer.Option(min=0.1, max=600, help="How long, once all callers are there.")
     ] = 1.0,
     limit: Annotated[
-        bool, typer.Option("--find-limit", help="Search the largest number, from --calls up.")
+        bool,
+        typer.Option("--find-limit", help="Search the largest number, beginning with --calls."),
     ] = False,
     p95_ms: Annotated[
-        float, typer.Option("--p95", help="Bound of --find-limit on voice-to-voice latency, ms.")
-    ] = 1500.0,
+        float | None,
+        typer.Option(
+            "--p95",
+            help="Bound of --find-limit on voice-to-voice latency, ms.",
+            show_default=f"{_P95_MS:g}",
+        ),
+    ] = None,
     save_json: _Json = None,
 ) -> None:
     """Let simulated callers hold conversations with a gateway in a process of its own.
@@ -85,11 +98,16 @@ def load(
     replies, refused and failed calls, and CPU, memory and event-loop lag of the gateway alone. The
     callers run on the same machine and take their share of it.
 
+    With --find-limit, *limit* is the largest number of calls that was served well and *limit below*
+    the smallest that was not, within 10 %; where one is missing, none was found.
+
     Example: `voice-gateway bench load --calls 4 --minutes 1 --find-limit --p95 1500`
     """
     from gateway.bench.load import bench_load, find_limit, scripts
     from gateway.bench.served import ServedGateway
 
+    if p95_ms is not None and not limit:
+        raise ConfigError("expected no --p95 without --find-limit; add one or leave out the other")
     console = Console()
 
     async def run(settings: Settings, _: ThreadBudget) -> dict[str, Any]:
@@ -108,8 +126,10 @@ def load(
             steps.append(step)
             console.print(_step(step), highlight=False, markup=False)
 
-        best = await find_limit(measure, calls, p95_ms, show)
-        return {"limit": best["calls"] if best else 0, **(best or {}), "steps": steps}
+        bound = _P95_MS if p95_ms is None else p95_ms
+        found = await find_limit(measure, calls, _MOST_CALLS, bound, show)
+        best = found.best or {}
+        return {"limit": best.get("calls"), "limit_below": found.below, **best, "steps": steps}
 
     _measure("bench load", run, save_json)
 

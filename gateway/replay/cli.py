@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from gateway.errors import ConfigError
+
 if TYPE_CHECKING:
     from gateway.recording.codec import Recording
 
@@ -58,6 +60,11 @@ def replay(
     from gateway.recording.codec import read_recording
     from gateway.replay.report import print_recording
 
+    if settings and recorded_voice:
+        raise ConfigError(
+            "expected no --set with --recorded-voice, whose decisions belong to the call as it was;"
+            " leave out one of them"
+        )
     recording, console = read_recording(file), Console(highlight=False)
     print_recording(console, recording)
     if settings:

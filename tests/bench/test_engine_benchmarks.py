@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gateway.audio.pcm import Samples, samples_of
-from gateway.bench import stt
+from gateway.bench import llm, stt
 from gateway.bench.llm import bench_llm
-from gateway.engines.base import TranscribeRequest, Transcript
-from gateway.errors import ModelError
+from gateway.engines.base import ChatRequest, TranscribeRequest, Transcript
+from gateway.errors import ChatError, ModelError
+from gateway.model_paths import ModelPaths
 from gateway.settings import Settings, load_settings
 from gateway.simulator.conversations import load_conversations
 from gateway.thread_budget import ThreadBudget, thread_budget
@@ -70,4 +72,61 @@ def test_a_chat_model_that_is_not_there_is_named_before_the_library_is_tried(
     monkeypatch.setenv("LLM_MODEL", "no-such-model")
     monkeypatch.setenv("LLM_MODE", "remote")
     with pytest.raises(ModelError, match="no-such-model"):
+        asyncio.run(bench_llm(load_settings(None), thread_budget(2), 1))
+
+
+def test_a_chat_model_that_was_cut_short_is_one_clear_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = (ModelPaths(Path("models")).root / "starter/llm/model.gguf").read_bytes()
+    (tmp_path / "model.gguf").write_bytes(whole[:200_000])
+    monkeypatch.setenv("LLM_MODEL", str(tmp_path / "model.gguf"))
+    with pytest.raises(ModelError, match=r"model\.gguf is damaged.*download it again"):
+        asyncio.run(bench_llm(load_settings(None), thread_budget(2), 1))
+
+
+class FewReplies:
+    """A chat model whose replies are empty after the first few."""
+
+    def __init__(self, replies: int) -> None:
+        self._replies = replies
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str]:
+        self._replies -= 1
+        if self._replies >= 0:
+            yield "Yes."
+
+    def forget(self, call_id: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class PlainReplies:
+    """The library, with a reply to everything."""
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        pass
+
+    def prompt(self, beginning: str) -> str:
+        return beginning
+
+    def serve(self, requests: list[ChatRequest]) -> list[llm._Reply]:
+        return [llm._Reply(0.1, "Yes.", 1) for _ in requests]
+
+    def timed(self, requests: list[ChatRequest]) -> tuple[list[llm._Reply], float]:
+        return self.serve(requests), 1.0
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+def test_an_empty_reply_in_a_long_call_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async def load(*_: object) -> FewReplies:
+        return FewReplies(llm.CALLERS + 2 + turns)  # the long call comes last in a run
+
+    monkeypatch.setattr(llm, "load_chat", load)
+    monkeypatch.setattr(llm, "_PlainLlama", PlainReplies)
+    with pytest.raises(ChatError, match="empty reply"):
         asyncio.run(bench_llm(load_settings(None), thread_budget(2), 1))

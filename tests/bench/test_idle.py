@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from gateway.bench.idle import bench_idle
 from gateway.bench.served import ServedGateway
 from gateway.errors import GatewayError
+from gateway.simulator.client import CallFailed
 
 
 class NoGateway(ServedGateway):
@@ -77,3 +81,27 @@ def test_calls_that_the_gateway_closes_are_reported_whatever_proxy_the_environme
 
     with pytest.raises(GatewayError, match="1 of 2 idle calls were closed by the gateway"):
         asyncio.run(body())
+
+
+def test_a_refused_call_is_one_clear_failure() -> None:
+    def refuse(socket: ServerConnection, request: Request) -> Response:
+        return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "full")
+
+    async def body() -> None:
+        async with serve(NoGateway.handle, "127.0.0.1", 0, process_request=refuse) as server:
+            gateway = NoGateway(server.sockets[0].getsockname()[1])
+            await bench_idle(gateway, 2, 1, window_s=0.02, greeting_s=0.02)
+
+    with pytest.raises(CallFailed, match=r"takes no calls now \(503\): full"):
+        asyncio.run(body())
+
+
+def test_a_call_that_the_system_does_not_allow_is_one_clear_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connect(*_: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gateway.bench.idle.connect", connect)
+    with pytest.raises(CallFailed, match="Too many open files"):
+        asyncio.run(bench_idle(NoGateway(9), 2, 1, window_s=0.02, greeting_s=0.02))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from gateway.bench.cli import app
 from gateway.bench.idle import bench_idle
-from gateway.bench.load import Script, Tally, bench_load, find_limit, is_served_well, scripts
+from gateway.bench.load import (
+    Limit,
+    Script,
+    Tally,
+    bench_load,
+    find_limit,
+    is_served_well,
+    scripts,
+)
 from gateway.bench.served import ServedGateway
 from gateway.bench.task_group import first_failure
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.settings import load_settings
-from gateway.simulator.caller import Exchange
-from gateway.simulator.client import CallResult
+from gateway.simulator.caller import Caller, Exchange
 from gateway.simulator.virtual_time import run_virtually
 
 GOOD: dict[str, Any] = {
@@ -39,16 +51,39 @@ def test_a_load_is_served_well_when_nothing_went_wrong_in_time() -> None:
     assert not is_served_well({**GOOD, "voice_to_voice_ms": {"p95": None}}, 1000)
 
 
-@pytest.mark.parametrize(("capacity", "found"), [(37, 36), (4, 4), (3, 3), (0, None)])
-def test_the_limit_is_found_within_a_tenth(capacity: int, found: int | None) -> None:
+def search(first: int, capacity: int) -> tuple[Limit, list[int]]:
+    """The limit of a gateway that serves so many calls well, and the numbers tried."""
     steps: list[int] = []
 
     async def measure(calls: int) -> dict[str, Any]:
         return {**GOOD, "calls": calls, "errors": int(calls > capacity)}
 
-    best = asyncio.run(find_limit(measure, 3, 1000, lambda step: steps.append(step["calls"])))
-    assert (best and best["calls"]) == found
-    assert len(steps) <= 10 and len(set(steps)) == len(steps)
+    def step(report: dict[str, Any]) -> None:
+        steps.append(report["calls"])
+
+    return asyncio.run(find_limit(measure, first, 2000, 1000, step)), steps
+
+
+@pytest.mark.parametrize(
+    ("first", "capacity"), [(3, 37), (3, 4), (3, 3), (1, 500), (2, 900), (8, 6), (1000, 1)]
+)
+def test_the_limit_is_found_within_a_tenth(first: int, capacity: int) -> None:
+    limit, steps = search(first, capacity)
+    assert limit.best is not None and limit.below is not None
+    assert limit.best["calls"] <= capacity < limit.below
+    assert limit.below - limit.best["calls"] <= max(1, capacity // 10)
+    assert len(set(steps)) == len(steps)
+
+
+def test_a_gateway_that_serves_nobody_well_has_its_limit_below_one_call() -> None:
+    limit, steps = search(8, 0)
+    assert limit == Limit(None, 1) and steps == [8, 4, 2, 1]
+
+
+def test_a_limit_beyond_the_most_calls_that_can_be_made_is_told_as_not_found() -> None:
+    limit, steps = search(1, 1_000_000)
+    assert limit.best is not None and limit.best["calls"] == steps[-1] == 2000
+    assert limit.below is None
 
 
 def test_nothing_measured_is_not_judged() -> None:
@@ -68,12 +103,18 @@ def test_a_step_that_fails_ends_the_search_and_keeps_what_was_found() -> None:
             raise GatewayError("the gateway under test ended")
         return {**GOOD, "calls": calls}
 
-    best = asyncio.run(find_limit(measure, 2, 1000, steps.append))
-    assert best is not None and best["calls"] == 4
+    limit = asyncio.run(find_limit(measure, 2, 2000, 1000, steps.append))
+    assert limit.best is not None and limit.best["calls"] == 4 and limit.below is None
     assert [step["calls"] for step in steps] == [2, 4, 8]
     assert steps[-1]["failure"] == "the gateway under test ended"
     with pytest.raises(GatewayError, match="ended"):
-        asyncio.run(find_limit(measure, 8, 1000, steps.append))
+        asyncio.run(find_limit(measure, 8, 2000, 1000, steps.append))
+
+
+def test_a_bound_on_latency_without_a_search_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.bench.surroundings.quiet_settings", None)  # else calls are made
+    result = CliRunner().invoke(app, ["load", "--p95", "900"])
+    assert isinstance(result.exception, ConfigError) and "--find-limit" in str(result.exception)
 
 
 class ToldGateway(ServedGateway):
@@ -101,16 +142,21 @@ def spoken(speech_end_s: float, answered_s: float | None, underruns: int) -> Exc
     )
 
 
-def hold_calls(monkeypatch: pytest.MonkeyPatch, *turns: Exchange) -> None:
-    """Every call has these turns and a greeting with a gap, and lasts half a minute."""
+def hold_calls(
+    monkeypatch: pytest.MonkeyPatch,
+    *turns: Exchange,
+    lasting_s: float = 30.0,
+    failure: str | None = None,
+) -> None:
+    """Every call has these turns and a greeting with a gap, and lasts so long."""
 
-    async def place(url: str, *_: object, call_id: str, **options: object) -> CallResult:
-        await asyncio.sleep(30.0)
-        greeting = Exchange(None, answered_s=0.1, underruns=1)
-        nothing = np.zeros(0, dtype=np.int16)
-        return CallResult(call_id, "en", greeting, turns, nothing, nothing, 9, 9.0, None)
+    async def hold(url: str, caller: Caller, call_id: str, language: str) -> None:
+        caller.greeting = Exchange(None, answered_s=0.1, underruns=1)
+        caller.turns = list(turns)
+        await asyncio.sleep(lasting_s)
+        caller.failure = failure
 
-    monkeypatch.setattr("gateway.bench.load.place_call", place)
+    monkeypatch.setattr("gateway.bench.load.dial", hold)
 
 
 def test_turns_count_that_end_while_all_callers_are_there_whenever_their_call_began(
@@ -133,6 +179,22 @@ def test_a_cut_off_is_neither_an_answer_in_no_time_nor_a_missing_one(
     report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 1, 0.2))
     assert (report["turns"], report["cut_off_turns"], report["unanswered_turns"]) == (2, 1, 0)
     assert report["voice_to_voice_ms"]["n"] == 1
+
+
+def test_a_call_that_hangs_counts_with_its_turns_and_as_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold_calls(monkeypatch, spoken(5.0, None, 0), spoken(8.0, None, 0), lasting_s=1000.0)
+    report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 1, 0.2))
+    assert (report["turns"], report["unanswered_turns"]) == (2, 2)
+    assert report["errors"] == 1 and "did not end within 90 s" in report["error_texts"][0]
+    assert report["calls_completed"] == 0 and not is_served_well(report, 1000)
+
+
+def test_a_call_that_fails_is_not_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_calls(monkeypatch, spoken(5.0, 5.5, 0), failure="the line was lost")
+    report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 2, 0.2))
+    assert (report["turns"], report["errors"], report["calls_completed"]) == (2, 2, 0)
 
 
 def test_a_gateway_that_ends_under_load_is_one_clear_failure(
@@ -206,3 +268,41 @@ def test_a_gateway_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(GatewayError, match="ended"):
         asyncio.run(body())
+
+
+SERVING = """
+import asyncio
+
+from gateway.bench.served import ServedGateway
+
+
+async def body():
+    async with ServedGateway(1):
+        print("serving", flush=True)
+        await asyncio.Event().wait()
+
+
+try:
+    asyncio.run(body())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
+def test_ctrl_c_ends_the_gateway_under_test_without_a_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as benchmark:
+        assert benchmark.stdout is not None
+        try:
+            assert benchmark.stdout.readline() == "serving\n"
+            os.killpg(benchmark.pid, signal.SIGINT)  # as a terminal does
+            said, complaints = benchmark.communicate(timeout=60)
+        finally:
+            benchmark.kill()
+    assert said == "interrupted\n" and "Traceback" not in complaints

@@ -53,6 +53,31 @@ def test_what_is_printed_and_written_is_the_same(tmp_path: Path) -> None:
     assert "617.5" in text and "0.5 to 1,234.5" in text and "lag p50" in text
 
 
+def test_tables_of_tables_are_written_but_not_printed(tmp_path: Path) -> None:
+    report: dict[str, Any] = {"limit": 4, "steps": [{"calls": 4711}, {"calls": 8}]}
+    console = Console(record=True, width=80)
+    publish(console, "bench", report, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == report
+    text = console.export_text()
+    assert "limit" in text and "steps" not in text and "4711" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--virtual", "--url", "ws://x/", "--runs", "5"], "--url or --runs with --virtual"),
+        (["--virtual", "--calls", "4"], "--calls with --virtual"),
+        (["--mishear", "0.1"], "--mishear without --virtual"),
+    ],
+)
+def test_options_that_turns_would_ignore_are_refused(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    monkeypatch.setattr("gateway.bench.surroundings.quiet_settings", None)  # else calls are played
+    result = CliRunner().invoke(app, ["turns", *options])
+    assert isinstance(result.exception, ConfigError) and said in str(result.exception)
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

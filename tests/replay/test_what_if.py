@@ -142,6 +142,12 @@ def test_command_line_tells_identical_from_different(call_file: Path, tmp_path: 
     assert other.exit_code == 1 and "frames otherwise" in other.stdout
 
 
+def test_recorded_decisions_do_not_go_with_other_settings(call_file: Path) -> None:
+    options = ["--recorded-voice", "--set", "endpoint.complete_ms=900"]
+    result = CliRunner().invoke(app, ["replay", str(call_file), *options])
+    assert isinstance(result.exception, ConfigError) and "--recorded-voice" in str(result.exception)
+
+
 def test_command_line_prints_what_would_have_changed(call_file: Path) -> None:
     result = CliRunner().invoke(
         app, ["replay", str(call_file), "--set", "endpoint.complete_ms=900"]
