@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.conversation.policy import BargeInPolicy
 from gateway.env_file import env_file_values, not_in_environment
 from gateway.errors import ConfigError
 from gateway.machine import physical_cores
@@ -25,6 +26,9 @@ from gateway.model_paths import STARTER, ModelPaths, expanded, path_meant
 logger = logging.getLogger(__name__)
 
 SUPPORTED_LANGUAGES = ("en", "ar", "ru")
+
+_UNDECIDED_MS = BargeInPolicy().undecided_ms
+"""Speech this long interrupts without being judged, so what leads to a judgement comes before."""
 
 ComputeType = Literal[
     "default",
@@ -88,8 +92,8 @@ class Settings(BaseSettings):
     turn_dictation_ms: int = Field(default=1000, ge=100, le=5000)
     turn_incomplete_ms: int = Field(default=1200, ge=100, le=5000)
     turn_ceiling_ms: int = Field(default=2000, ge=100, le=10_000)
-    barge_in_pause_ms: int = Field(default=80, ge=40, le=2000)
-    barge_in_judge_ms: int = Field(default=700, ge=100, le=5000)
+    barge_in_pause_ms: int = Field(default=80, ge=40, lt=_UNDECIDED_MS)
+    barge_in_judge_ms: int = Field(default=700, ge=100, lt=_UNDECIDED_MS)
     idle_caller_s: float = Field(default=10.0, ge=0, le=3600)
     idle_prompts: int = Field(default=2, ge=0, le=10)
     acknowledge_after_ms: int = Field(default=1500, ge=0, le=60_000)
@@ -182,10 +186,26 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from error
         return value
 
+    @field_validator(
+        "gateway_default_language",
+        "stt_device",
+        "stt_compute_type",
+        "stt_window",
+        "stt_hotwords",
+        "llm_mode",
+        "llm_flash_attention",
+        "llm_kv_type",
+        "log_format",
+        mode="before",
+    )
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
+        return value.strip().upper() if isinstance(value, str) else value
 
     @field_validator("openai_api_key")
     @classmethod
@@ -255,6 +275,22 @@ class Settings(BaseSettings):
         pause = info.data.get("turn_pause_ms", 0)
         if value < pause:
             raise ValueError(f"expected at least TURN_PAUSE_MS ({pause})")
+        return value
+
+    @field_validator("turn_ceiling_ms")
+    @classmethod
+    def _above_a_complete_turn(cls, value: int, info: ValidationInfo) -> int:
+        complete = info.data.get("turn_complete_ms", 0)
+        if value < complete:  # the other waits it may well cut short
+            raise ValueError(f"expected at least TURN_COMPLETE_MS ({complete})")
+        return value
+
+    @field_validator("barge_in_judge_ms")
+    @classmethod
+    def _after_the_reply_paused(cls, value: int, info: ValidationInfo) -> int:
+        pause = info.data.get("barge_in_pause_ms", 0)
+        if value < pause:
+            raise ValueError(f"expected at least BARGE_IN_PAUSE_MS ({pause})")
         return value
 
 

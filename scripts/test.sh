@@ -10,5 +10,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 set_up_environment dev
 ruff check
 ruff format --check
-mypy
-pytest "$@"
+# Not by their own commands, which hold the path of the environment and break when it is moved.
+python -m mypy
+python -m pytest "$@"

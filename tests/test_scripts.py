@@ -82,6 +82,33 @@ def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> 
     assert installs("", "") == 3
 
 
+def test_everything_is_checked_after_the_checkout_was_moved(tmp_path: Path) -> None:
+    """Commands of the environment, but for the gateway's own, then name a Python that is gone."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("test.sh", "setup_env.sh"):
+        shutil.copy(SCRIPTS / name, tmp_path / "scripts")
+    (tmp_path / "pyproject.toml").touch()
+    programs = tmp_path / ".venv" / "bin"
+    write_program(programs / "python", 'echo "python $*" >>calls')
+    write_program(programs / "ruff", 'echo "ruff $*" >>calls')
+    for name in ("mypy", "pytest"):
+        (programs / name).write_text(f"#!{tmp_path}/gone/python\n")
+        (programs / name).chmod(0o755)
+    done = subprocess.run(
+        [BASH, tmp_path / "scripts" / "test.sh", "tests/audio", "-k", "a tone"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text().splitlines()[-4:] == [
+        "ruff check",
+        "ruff format --check",
+        "python -m mypy",
+        "python -m pytest tests/audio -k a tone",
+    ]
+
+
 def test_llama_cpp_is_built_without_its_amx_code(tmp_path: Path) -> None:
     write_program(
         tmp_path / ".venv" / "bin" / "python",

@@ -105,6 +105,65 @@ def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        (
+            {"TURN_COMPLETE_MS": "3000"},
+            "TURN_CEILING_MS='2000': expected at least TURN_COMPLETE_MS (3000)",
+        ),
+        (
+            {"TURN_CEILING_MS": "100"},
+            "TURN_CEILING_MS='100': expected at least TURN_COMPLETE_MS (320)",
+        ),
+        ({"BARGE_IN_JUDGE_MS": "1800"}, "BARGE_IN_JUDGE_MS='1800': expected less than 1800"),
+        (
+            {"BARGE_IN_PAUSE_MS": "800", "BARGE_IN_JUDGE_MS": "799"},
+            "BARGE_IN_JUDGE_MS='799': expected at least BARGE_IN_PAUSE_MS (800)",
+        ),
+    ],
+)
+def test_turn_taking_settings_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], problem: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert problems() == [problem]
+
+
+def test_the_longest_waits_that_fit_under_each_limit_are_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "TURN_COMPLETE_MS": "2000",
+        "BARGE_IN_PAUSE_MS": "1799",
+        "BARGE_IN_JUDGE_MS": "1799",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(None).turn_complete_ms == 2000
+
+
+def test_words_are_read_in_any_case_and_with_spaces_around(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = {
+        "GATEWAY_DEFAULT_LANGUAGE": "ar",
+        "STT_DEVICE": "cpu",
+        "STT_COMPUTE_TYPE": "float32",
+        "STT_WINDOW": "full",
+        "STT_HOTWORDS": "off",
+        "LLM_MODE": "fallback",
+        "LLM_FLASH_ATTENTION": "on",
+        "LLM_KV_TYPE": "q8_0",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "DEBUG",
+    }
+    for name, word in words.items():
+        monkeypatch.setenv(name, f" {word.swapcase()} ")
+    settings = load_settings(None)
+    assert {name: getattr(settings, name.lower()) for name in words} == words
+
+
 def test_the_key_and_a_password_in_the_address_of_the_chat_service_are_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -114,6 +114,8 @@ class Endpointing:
     def wait_ms(self, text: str, language: str, asked: str, avg_logprob: float = 0.0) -> float:
         """Silence that ends the turn, in ms; words that may be misheard prove no end."""
         policy = self._policy
+        # Whoever makes one wait longer need not know which others have to follow.
+        unsure_ms = max(policy.unsure_ms, policy.complete_ms)
         kind = completeness(text, language, asked)
         if kind is Completeness.COMPLETE and avg_logprob < policy.doubt_logprob:
             kind = Completeness.UNSURE
@@ -121,11 +123,11 @@ class Endpointing:
             case Completeness.COMPLETE:
                 wait = float(policy.complete_ms)
             case Completeness.UNSURE:
-                wait = max(policy.unsure_ms, 1.3 * self._pause_ms)
+                wait = max(unsure_ms, 1.3 * self._pause_ms)
             case Completeness.DICTATING:
-                wait = float(policy.dictation_ms)
+                wait = max(policy.dictation_ms, unsure_ms)
             case Completeness.INCOMPLETE:
-                wait = float(policy.incomplete_ms)
+                wait = max(policy.incomplete_ms, unsure_ms)
         return min(wait + self._patience_ms, policy.ceiling_ms)
 
     def went_on(self, pause_ms: float) -> None:

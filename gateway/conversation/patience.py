@@ -38,7 +38,9 @@ class Patience:
         if policy.max_call_ms:
             self._end_at = now + policy.max_call_ms / 1000
             if policy.warning_ms:
-                self._warn_at = now + max(0, policy.max_call_ms - policy.warning_ms) / 1000
+                # A call shorter than the warning would otherwise begin with it.
+                before_end = min(policy.warning_ms, policy.max_call_ms / 2)
+                self._warn_at = now + (policy.max_call_ms - before_end) / 1000
 
     def fell_quiet(self, now: float) -> None:
         """The assistant has finished; it is the caller's turn to speak."""

@@ -45,9 +45,10 @@ class EndpointPolicy:
     Attributes:
         pause_ms: silence that starts recognition and the speculative reply.
         complete_ms: silence that ends a turn which sounds complete.
-        unsure_ms: the same if that cannot be told.
-        dictation_ms: the same inside a dictation (a number, a name, an address).
-        incomplete_ms: the same after an unfinished sentence.
+        unsure_ms: the same if that cannot be told; ``complete_ms`` if that is longer.
+        dictation_ms: the same inside a dictation (a number, a name, an address); never shorter
+            than the wait of an unsure turn.
+        incomplete_ms: the same after an unfinished sentence; never shorter either.
         ceiling_ms: no turn waits longer.
         cut_off_ms: more patience with a caller who was cut off, each time, up to three times.
         doubt_logprob: mean log-probability of a transcript under which its words are in doubt.
@@ -94,7 +95,7 @@ class PatiencePolicy:
         idle_prompts: how often, before the assistant says goodbye and hangs up.
         acknowledge_ms: wait for a reply after which the caller is asked to hold on, once per turn.
         max_call_ms: longest call.
-        warning_ms: warning before the end of the longest call.
+        warning_ms: warning before the end of the longest call, but in its second half.
     """
 
     idle_ms: int = 10_000

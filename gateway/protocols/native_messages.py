@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+import json
+import re
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -80,6 +82,7 @@ Incoming: TypeAlias = Init | AudioIn
 
 _REQUIRED = {"init": ("callId",), "audio": ("callId", "chunk")}
 _URL_SAFE = str.maketrans("-_", "+/", "\r\n")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _decoder: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 _encoder = msgspec.json.Encoder()
@@ -96,13 +99,22 @@ class UnknownTypeError(ProtocolError):
 def decode(text: str) -> Incoming:
     """One message of the client.
 
+    Half a surrogate pair, as JavaScript writes a name that was cut inside an emoji, costs nothing
+    outside of ``callId``.
+
     Raises:
         ProtocolError: ``bad_json`` when the text is not JSON, else ``bad_message``.
     """
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise _violation(text) from error
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        message = _parsed(text)
+    if violation := _violation(message):
+        raise violation
+    # msgspec cannot compare such a key, which is none of ours, with those it knows.
+    known = {key: value for key, value in message.items() if not _LONE_SURROGATE.search(key)}
+    decoded: Incoming = msgspec.convert(known, Incoming)
+    return decoded
 
 
 def encode(message: AudioOut | TranscriptOut | UtteranceOut | Ready | ErrorOut) -> str:
@@ -139,20 +151,31 @@ def describe(value: object) -> str:
             return "an object"
 
 
-def _violation(text: str) -> ProtocolError:
-    """What is wrong with a message that did not decode."""
+def _parsed(text: str) -> dict[str, Any]:
+    """The object in a text that the decoder refused, which stops at lone surrogates too."""
     try:
-        message = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        return ProtocolError("bad_json", f"expected one JSON object, got invalid JSON: {error}")
-    except RecursionError:
-        return ProtocolError("bad_json", "expected one JSON object, got JSON nested too deeply")
+        message = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        problem = f"expected one JSON object, got invalid JSON: {error}"
+        raise ProtocolError("bad_json", problem) from error
+    except RecursionError as error:
+        problem = "expected one JSON object, got JSON nested too deeply"
+        raise ProtocolError("bad_json", problem) from error
     if not isinstance(message, dict):
         # Without its text, which may be somebody's words.
         found = "a string" if isinstance(message, str) else describe(message)
-        return ProtocolError("bad_message", f"expected one JSON object, got {found}")
+        raise ProtocolError("bad_message", f"expected one JSON object, got {found}")
+    return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _violation(message: dict[str, Any]) -> ProtocolError | None:
+    """What is wrong with a message that did not decode at once; None if nothing is."""
     call_id = message.get("callId")
-    known_id = call_id if isinstance(call_id, str) and 0 < len(call_id) <= MAX_CALL_ID else None
+    known_id = call_id if isinstance(call_id, str) and not _id_problem(call_id) else None
     type_name = message.get("type")
     if not isinstance(type_name, str):
         text = f"expected a 'type' string, got {_field(message, 'type')}"
@@ -164,10 +187,17 @@ def _violation(text: str) -> ProtocolError:
         if not isinstance(message.get(name), str):
             text = f"expected a {name!r} string, got {_field(message, name)}"
             return ProtocolError("bad_message", text, known_id)
-    length = len(message["callId"])
-    text = f"expected a 'callId' of 1 to {MAX_CALL_ID} characters, got {length}"
-    return ProtocolError("bad_message", text)
+    problem = _id_problem(message["callId"])
+    return ProtocolError("bad_message", problem) if problem else None
 
 
-def _field(message: dict[str, object], name: str) -> str:
+def _id_problem(call_id: str) -> str | None:
+    if not 0 < len(call_id) <= MAX_CALL_ID:
+        return f"expected a 'callId' of 1 to {MAX_CALL_ID} characters, got {len(call_id)}"
+    if _LONE_SURROGATE.search(call_id):
+        return f"expected a 'callId' of whole characters, got {describe(call_id)}"
+    return None
+
+
+def _field(message: dict[str, Any], name: str) -> str:
     return describe(message[name]) if name in message else "none"

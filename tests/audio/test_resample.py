@@ -74,8 +74,8 @@ def test_frequencies_above_the_new_limit_do_not_fold_back() -> None:
 def test_full_scale_does_not_wrap_around() -> None:
     square = np.repeat(np.array([32767, -32768] * 20, np.int16), 200)
     converted = resample(square, 8000, 16000)
-    middle_of_high_half = converted[200:16000:800]
-    assert middle_of_high_half.min() > 30000
+    # The filter overshoots at each edge and takes several samples over it; a wrap takes none.
+    assert np.abs(np.diff(converted.astype(np.int32))).max() < 60_000
 
 
 def test_flush_readies_the_resampler_for_a_new_signal() -> None:

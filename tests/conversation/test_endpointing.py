@@ -164,6 +164,23 @@ def test_complete_turns_wait_least_and_none_waits_longer_than_the_ceiling() -> N
     assert endpointing.wait_ms("My name is", "en", "") <= policy.ceiling_ms
 
 
+@pytest.mark.parametrize(
+    ("longer", "waits"),
+    [
+        (EndpointPolicy(complete_ms=1500), [1500, 1500, 1500, 1500]),
+        (EndpointPolicy(unsure_ms=1100), [320, 1100, 1100, 1200]),
+    ],
+)
+def test_less_complete_turns_wait_at_least_as_long_whichever_wait_is_made_longer(
+    longer: EndpointPolicy, waits: list[float]
+) -> None:
+    endpointing = Endpointing(longer)
+    assert waits == [
+        endpointing.wait_ms(text, "en", "")
+        for text in ("Where are you located?", "What time", "It is five five", "My name is")
+    ]
+
+
 def test_caller_who_was_cut_off_is_given_more_time_which_wears_off() -> None:
     endpointing = Endpointing(EndpointPolicy())
     first = endpointing.wait_ms("Yes.", "en", "")

@@ -212,8 +212,18 @@ def test_call_that_ended_with_a_goodbye_does_not_come_back_to_life_at_its_longes
     assert driver.conversation.phase is Phase.ENDED
 
 
+@pytest.mark.parametrize("max_call_ms", [20_000, 30_000, 40_000])
+def test_call_too_short_for_the_usual_warning_is_announced_halfway(max_call_ms: int) -> None:
+    driver = Driver(policy(idle_ms=0, max_call_ms=max_call_ms, warning_ms=30_000))
+    driver.start()
+    driver.silence(max_call_ms // 2 - 40)
+    assert scripts(driver) == []
+    driver.silence(60)
+    assert scripts(driver) == ["Soon over."]
+
+
 def test_warning_waits_until_nobody_speaks() -> None:
-    driver = Driver(policy(idle_ms=0, max_call_ms=20_000, warning_ms=15_000))
+    driver = Driver(policy(idle_ms=0, max_call_ms=10_000, warning_ms=5000))
     driver.start()
     driver.say(6000)
     assert scripts(driver) == []

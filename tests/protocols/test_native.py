@@ -104,6 +104,55 @@ def test_unknown_keys_are_accepted_and_ignored() -> None:
     assert NativeProtocol().receive(message, 0.0) == Received(events=[("c1", CallStarted(None))])
 
 
+CUT_EMOJI = "\\ud83d"
+"""What JavaScript's JSON.stringify writes for a text that ends in the middle of an emoji."""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [f'"metadata":{{"caller":"A{CUT_EMOJI}"}}', f'"{CUT_EMOJI}":1', f'"ext":{{"{CUT_EMOJI}":1}}'],
+)
+def test_a_name_that_was_cut_inside_an_emoji_does_not_cost_the_call(more: str) -> None:
+    message = f'{{"type":"init","callId":"c1","languageHint":"ru",{more}}}'
+    assert NativeProtocol().receive(message, 0.0) == Received(events=[("c1", CallStarted("ru"))])
+
+
+def test_a_language_hint_that_was_cut_inside_an_emoji_counts_as_auto() -> None:
+    message = f'{{"type":"init","callId":"c1","languageHint":"{CUT_EMOJI}"}}'
+    assert NativeProtocol().receive(message, 0.0) == Received(events=[("c1", CallStarted(None))])
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (
+            f'{{"type":"init","callId":"A{CUT_EMOJI}"}}',
+            ("bad_message", None, f"expected a 'callId' of whole characters, got 'A{CUT_EMOJI}'"),
+        ),
+        (
+            f'{{"type":"init{CUT_EMOJI}","callId":"c1"}}',
+            ("bad_message", "c1", f"expected type 'init' or 'audio', got 'init{CUT_EMOJI}'"),
+        ),
+        (
+            f'{{"type":"audio","callId":"A{CUT_EMOJI}"}}',
+            ("bad_message", None, "expected a 'chunk' string, got none"),
+        ),
+        (
+            f'{{"type":"audio","callId":"c1","chunk":"AAA{CUT_EMOJI}"}}',
+            ("bad_audio", "c1", "expected base64 in 'chunk', got 4 characters that are not"),
+        ),
+    ],
+)
+def test_a_needed_field_that_was_cut_inside_an_emoji_is_named(
+    message: str, error: tuple[str, str | None, str]
+) -> None:
+    protocol = opened()
+    received = protocol.receive(message, 0.0)
+    assert errors(received) == [error] and received.events == []
+    told = json.loads(protocol.error(received.errors[0]))
+    assert (told["code"], told["callId"], told["message"]) == error
+
+
 @pytest.mark.parametrize("count", [1, 160, 320, 333, 16_000, 60_000])
 def test_chunks_of_any_size_reach_the_call_unchanged(count: int) -> None:
     samples = np.arange(count, dtype=np.int16)
@@ -227,8 +276,8 @@ def test_an_unknown_type_is_reported_once_per_type() -> None:
         '{"type":"init","callId":"c1"}}',
         "[" * 100_000,
         '{"type":"init","callId":"c1","x":' + "[" * 100_000,
-        '{"type":"audio","callId":"\\ud800","chunk":""}',
         '{"type":"init","callId":NaN}',
+        '{"type":"init","callId":"c1","x":NaN}',
         "\ud800",
     ],
 )
