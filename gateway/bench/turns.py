@@ -16,7 +16,7 @@ from gateway.bench.task_group import first_failure
 from gateway.calls.records import TurnRecord
 from gateway.simulator.caller_line import CallerLine
 from gateway.simulator.caller_voice import CallerVoices
-from gateway.simulator.client import dial
+from gateway.simulator.client import CallFailed, dial
 from gateway.simulator.network import NetworkPath
 from gateway.simulator.scenario import Call, Part, Turn
 from gateway.simulator.scenario_caller import CallerPatience, ScenarioCaller
@@ -128,12 +128,13 @@ class TurnsBenchmark:
         self._on_call = on_call
         self._patience = patience
         self._numbers = count(1)
+        self._refusals: list[CallFailed] = []
 
     async def run(self, prepared: Sequence[PreparedCall], runs: int = 1) -> list[PlayedCall]:
-        """Play every call, ``runs`` times over.
+        """Play every call, ``runs`` times over; a refused one counts as a call that broke off.
 
         Raises:
-            CallFailed: a call could not be placed at all.
+            CallFailed: not one call could be placed.
         """
         greetings = await self._measure_greetings(prepared)
         played: list[PlayedCall] = []
@@ -144,6 +145,8 @@ class TurnsBenchmark:
                         tasks.create_task(self._play(p, greetings, run)) for p in longest(prepared)
                     ]
             played += [task.result() for task in going]
+            if played and len(self._refusals) == len(played):
+                raise self._refusals[0]
         return played
 
     async def _play(
@@ -160,7 +163,11 @@ class TurnsBenchmark:
             )
             call_id = f"bench-{next(self._numbers)}"
             path = NetworkPath(scenario.call.network)
-            await dial(self._url, caller, call_id, scenario.call.hint, path)
+            try:
+                await dial(self._url, caller, call_id, scenario.call.hint, path)
+            except CallFailed as error:
+                self._refusals.append(error)
+                caller.give_up(str(error))
         if self._log is not None:
             await asyncio.sleep(_SETTLE_S)
         records = self._log.of_call(call_id) if self._log is not None else None
@@ -169,7 +176,11 @@ class TurnsBenchmark:
         return call
 
     async def _measure_greetings(self, prepared: Sequence[PreparedCall]) -> dict[str, float]:
-        """Length of the greeting for every hint whose calls speak just before it ends."""
+        """Length of the greeting for every hint whose calls speak just before it ends.
+
+        Raises:
+            CallFailed: a greeting could not be listened to; no call is lost by then.
+        """
         hints = {
             p.scenario.call.hint
             for p in prepared
@@ -181,6 +192,8 @@ class TurnsBenchmark:
             call = Call(name=f"greeting-{hint}", language="en", hint=hint, turn=(listen,))
             nothing = [Utterance(np.zeros(0, dtype=np.int16), ())]
             greeted = await self._play(PreparedCall(Scenario(call, Path()), nothing), {}, 0)
+            if self._refusals:
+                raise self._refusals[0]
             if greeting := greeted.caller.track.last:
                 lengths[hint] = greeting.sent_s
         return lengths

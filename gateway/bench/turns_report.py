@@ -47,6 +47,7 @@ def turns_report(calls: Sequence[PlayedCall], counters: Mapping[str, int] | None
         "false_cutoffs": sum(bool(outcome.cutoffs) for outcome in asked),
         "false_cutoff_rate": rate(sum(bool(o.cutoffs) for o in asked), len(asked)),
         "missed_turns": sum(outcome.missed for outcome in asked),
+        "turns_not_played": sum(map(_turns_left, calls)),
         "interruptions": len(interruptions),
         "barge_in_stop_ms": distribution(
             [o.stop_s * 1000 for o in interruptions if o.stop_s is not None]
@@ -63,11 +64,25 @@ def turns_report(calls: Sequence[PlayedCall], counters: Mapping[str, int] | None
         "language_errors": sum(speaks_wrong_language(outcome) for outcome in outcomes),
         "skipped": sum(outcome.skipped for outcome in outcomes),
         "calls": len(calls),
-        "failed_calls": {c.name: c.caller.failure for c in calls if c.caller.failure},
+        "failed_calls": _failures(calls),
         "runs": len(runs),
         "run_spread": _spread([[c for c in calls if c.run == run] for run in runs]),
         "by_tag": _by_tag(outcomes),
         "rows": [_row(call, outcome, pace) for call, outcome in pairs],
+    }
+
+
+def _turns_left(call: PlayedCall) -> int:
+    """Turns that the caller never came to, because the call broke off."""
+    return len(call.caller.scenario.call.turn) - len(call.caller.outcomes)
+
+
+def _failures(calls: Sequence[PlayedCall]) -> dict[str, str]:
+    """Why calls broke off, by call and run; numbered, as calls of two files may share a name."""
+    return {
+        f"{number}. {call.name}, run {call.run}": call.caller.failure
+        for number, call in enumerate(calls, 1)
+        if call.caller.failure
     }
 
 

@@ -16,6 +16,7 @@ _COUNTS = (
     "turns",
     "false_cutoffs",
     "missed_turns",
+    "turns_not_played",
     "interruptions",
     "missed_barge_ins",
     "harmless_overlaps",

@@ -60,9 +60,8 @@ class CallerVoices:
         """
         path = self._path(name, language, folder)
         kept = self._cache and self._cache / f"{self._key(path, text, length_scale)}.npy"
-        if kept and kept.is_file():
-            samples: Samples = np.load(kept)
-            return samples
+        if kept and (found := _find(kept)) is not None:
+            return found
         samples = self._speaker(path, language, length_scale).speak(text)
         if not samples.size:
             raise VoiceError(f"the voice {path} says nothing for {text!r}")
@@ -107,6 +106,15 @@ class _Speaker:
         from gateway.engines.piper_text import Piece
 
         return self._voice.speak(Piece(text, 0.0)).samples
+
+
+def _find(path: Path) -> Samples | None:
+    """What the cache holds; None if that is nothing, or damaged: then it is made anew."""
+    try:
+        samples: Samples = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return samples
 
 
 def _keep(path: Path, samples: Samples) -> None:

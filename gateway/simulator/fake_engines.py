@@ -50,7 +50,8 @@ class KnowingTranscriber:
     async def transcribe(self, request: TranscribeRequest) -> Transcript:
         """What was said between the beginning and the end of the audio, which ends now."""
         end = self.clock()
-        text, language = self._words(end - seconds(len(request.samples)), end)
+        start = end - seconds(len(request.samples)) * self.caller.pace
+        text, language = self._words(start, end)
         await asyncio.sleep(self.times.stt)
         if not self.mishears:
             return Transcript(text, language)

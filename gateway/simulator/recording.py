@@ -44,7 +44,8 @@ def load_recording(path: Path, text: str = "") -> Recording:
     """Read a WAV file of any sample rate, width and number of channels.
 
     Raises:
-        RecordingError: the file is missing, no WAV, compressed, or silent.
+        RecordingError: the file is missing, no WAV, compressed, of wider samples than 32 bits, or
+            silent.
     """
     try:
         with wave.open(str(path), "rb") as wav:
@@ -59,11 +60,13 @@ def load_recording(path: Path, text: str = "") -> Recording:
             f"{path}: not a WAV file of PCM audio ({error or 'it is empty'}); convert it, for "
             f"example: ffmpeg -i {path.name} -c:a pcm_s16le {path.stem}-pcm.wav"
         ) from error
+    if rate == 0 or width > 4:
+        raise RecordingError(
+            f"{path}: expected samples of at most 32 bits at a rate above 0 Hz, got {8 * width} "
+            f"bits at {rate} Hz; export it anew as 16-bit PCM"
+        )
     samples = to_gateway_audio(_decode_pcm(data, width), rate, channels)
-    end = find_speech_end(samples)
-    if end == 0:
-        raise RecordingError(f"{path}: holds only silence, so there is nothing to say")
-    return Recording(path.name, samples, end, text)
+    return Recording(path.name, samples, require_speech_end(path, samples), text)
 
 
 def _decode_pcm(data: bytes, width: int) -> NDArray[np.float64]:
@@ -94,6 +97,18 @@ def find_speech_end(samples: Samples) -> int:
     threshold = max(_ROOM_RMS, rms.max(initial=0.0) * 10 ** (-_SPEECH_RANGE_DB / 20))
     loud = np.flatnonzero(rms > threshold)
     return min(int(loud[-1] + 1) * _ENERGY_WINDOW, samples.size) if loud.size else 0
+
+
+def require_speech_end(path: Path, samples: Samples) -> int:
+    """``find_speech_end`` of a file's audio.
+
+    Raises:
+        RecordingError: there is no speech energy in it.
+    """
+    end = find_speech_end(samples)
+    if end == 0:
+        raise RecordingError(f"{path}: holds only silence, so there is nothing to say")
+    return end
 
 
 def save_stereo(path: Path, left: Samples, right: Samples) -> None:

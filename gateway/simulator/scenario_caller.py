@@ -1,6 +1,7 @@
 """A caller that plays a scenario: speaks after the assistant, over it, or not at all.
 
 Sans-I/O: audio and transcripts go in with the call time, frames of the caller's line come out.
+All times are the gateway's: samples of a caller whose clock drifts take longer or shorter there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from gateway.audio.pcm import FRAME_SAMPLES, Samples, samples_of, seconds
 from gateway.simulator.caller_line import CallerLine
 from gateway.simulator.far_end import FarEnd
+from gateway.simulator.network import NetworkPath
 from gateway.simulator.outcome import Outcome
 from gateway.simulator.reply_track import Reply, ReplyTrack
 from gateway.simulator.scenario import Turn
@@ -74,6 +76,7 @@ class ScenarioCaller:
         outcomes: one for each turn that was begun or skipped.
         spoken: all words uttered so far.
         failure: why the call broke off; None when it did not.
+        pace: seconds of call time that a second of the caller's line takes.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ScenarioCaller:
         self.outcomes: list[Outcome] = []
         self.spoken: list[SpokenWords] = []
         self.failure: str | None = None
+        self.pace = NetworkPath(scenario.call.network).pace
         self.track = ReplyTrack()
         self.far_end = FarEnd()
         self._waiting = list(zip(scenario.call.turn, utterances, strict=True))
@@ -135,7 +139,7 @@ class ScenarioCaller:
         self._now = max(self._now, now)
         plays_s = max(now, self.far_end.end_s)
         self.far_end.push(samples, now)
-        self._line.hear(samples, samples_of(plays_s))
+        self._line.hear(samples, samples_of(plays_s / self.pace))
         before = self.track.open
         self.track.hear(samples, now, plays_s)
         if self.track.open is not before:
@@ -236,10 +240,10 @@ class ScenarioCaller:
     def _speak(self, turn: Turn, utterance: Utterance, over: Reply | None, now: float) -> None:
         outcome = self._begin(turn, now)
         begun = self._position + self._line.delay
-        outcome.speech_start_s = seconds(begun + utterance.start)
-        outcome.speech_end_s = seconds(begun + utterance.end)
+        outcome.speech_start_s = self._call_time(begun + utterance.start)
+        outcome.speech_end_s = self._call_time(begun + utterance.end)
         outcome.over = over
-        self.spoken += [_spoken(span, begun) for span in utterance.spans if span.text]
+        self.spoken += [self._spoken(span, begun) for span in utterance.spans if span.text]
         self._to_say = utterance.samples
         self._enter(_Phase.SPEAKING, now)
 
@@ -258,8 +262,9 @@ class ScenarioCaller:
         self._phase = phase
         self._since = now
 
+    def _spoken(self, span: Span, begun: int) -> SpokenWords:
+        start_s, end_s = self._call_time(begun + span.start), self._call_time(begun + span.end)
+        return SpokenWords(span.text, span.language, start_s, end_s)
 
-def _spoken(span: Span, begun: int) -> SpokenWords:
-    return SpokenWords(
-        span.text, span.language, seconds(begun + span.start), seconds(begun + span.end)
-    )
+    def _call_time(self, position: int) -> float:
+        return seconds(position) * self.pace

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of
 from gateway.simulator.caller_voice import LEVEL_DBFS, CallerVoices
-from gateway.simulator.recording import RecordingError, load_recording, to_gateway_audio
+from gateway.simulator.recording import (
+    RecordingError,
+    load_recording,
+    require_speech_end,
+    to_gateway_audio,
+)
 from gateway.simulator.scenario import Call, Part, Turn
 from gateway.simulator.scenario_file import Scenario
 from gateway.simulator.sounds import make_sound
@@ -156,23 +161,35 @@ def load_audio(path: Path) -> Samples:
     """A WAV or FLAC file of any rate and number of channels.
 
     Raises:
-        RecordingError: the file cannot be used; the message says why.
+        RecordingError: the file cannot be used, or is silent; the message says why.
     """
     if path.suffix.lower() != ".flac":
         return load_recording(path).samples
+    samples = _load_flac(path)
+    require_speech_end(path, samples)
+    return samples
+
+
+def _load_flac(path: Path) -> Samples:
     import av  # part of faster-whisper's installation; needed for this format only
 
     try:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
-            rate = stream.rate
-            frames = [frame.to_ndarray() for frame in container.decode(stream)]
-            scale_of = {"s16": 2**15, "s32": 2**31}
-            kind = stream.format.name.removesuffix("p")
-            planar = stream.format.is_planar
-            channels = stream.channels
+            codec = stream.codec_context.name
+            frames = list(container.decode(stream))
     except (av.FFmpegError, OSError, IndexError) as error:
         raise RecordingError(f"{path}: not a FLAC file that can be read ({error})") from error
-    samples = np.concatenate(frames, axis=1)
-    interleaved = samples.T.reshape(-1) if planar else samples.reshape(-1)
-    return to_gateway_audio(interleaved.astype(np.float64) / scale_of[kind], rate, channels)
+    if codec != "flac":
+        raise RecordingError(
+            f"{path}: expected FLAC audio, got {codec}; convert it, for example: "
+            f"ffmpeg -i {path.name} -c:a flac {path.stem}-new.flac"
+        )
+    if not frames:
+        raise RecordingError(f"{path}: expected FLAC audio, got none; is it a FLAC file?")
+    # FLAC decodes to these two formats alone, 24 bits to the upper ones of 32.
+    first, scale_of = frames[0], {"s16": 2**15, "s32": 2**31}
+    samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    interleaved = samples.T.reshape(-1) if first.format.is_planar else samples.reshape(-1)
+    wave = interleaved.astype(np.float64) / scale_of[first.format.name.removesuffix("p")]
+    return to_gateway_audio(wave, first.sample_rate, first.layout.nb_channels)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from itertools import count
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from gateway.app import Gateway
 from gateway.bench.cli import app
@@ -107,6 +109,47 @@ def test_a_call_that_cannot_be_placed_is_one_clear_failure() -> None:
         url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
         with pytest.raises(CallFailed, match="voice-gateway serve"):
             asyncio.run(TurnsBenchmark(url, 2).run([prepared("x"), prepared("y")]))
+
+
+def test_a_refused_call_is_a_failed_one_and_the_others_are_played() -> None:
+    answers = [transcript("caller", "hi", "bench-2"), audio_out("bench-2"), audio_out("bench-2")]
+    asked = count(1)
+
+    def refuse_first(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(503, "full\n") if next(asked) == 1 else None
+
+    async def run() -> list[PlayedCall]:
+        fake = FakeGateway(answers)
+        async with serve(fake.handle, "127.0.0.1", 0, process_request=refuse_first) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            calls = [prepared("long", 3), prepared("short")]
+            return await TurnsBenchmark(url, 1, patience=HASTY).run(calls)
+
+    report = turns_report(asyncio.run(run()))
+    ((name, failure),) = report["failed_calls"].items()
+    assert name == "1. long, run 1" and "takes no calls now (503): full" in failure
+    assert report["turns_not_played"] == 3
+    assert report["turns"] == report["voice_to_voice_ms"]["n"] == 1
+
+
+def test_a_greeting_that_cannot_be_listened_to_is_one_clear_failure() -> None:
+    turn = Turn(kind="interruption", say="Stop.", before_end_ms=300)
+    call = Scenario(Call(name="x", language="en", turn=(turn,)), Path())
+    seen: list[PlayedCall] = []
+
+    async def run() -> None:
+        def refuse(connection: ServerConnection, request: Request) -> Response:
+            return connection.respond(503, "full\n")
+
+        fake = FakeGateway([])
+        async with serve(fake.handle, "127.0.0.1", 0, process_request=refuse) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            benchmark = TurnsBenchmark(url, 1, None, seen.append, HASTY)
+            await benchmark.run([PreparedCall(call, [spoken(turn)])])
+
+    with pytest.raises(CallFailed, match="503"):
+        asyncio.run(run())
+    assert [played.run for played in seen] == [0]
 
 
 def test_acknowledgements_are_not_measured_as_answers(

@@ -151,6 +151,30 @@ def test_an_answer_in_another_language_is_noticed() -> None:
     assert report["language_errors"] == 1
 
 
+def broken_off(run: int) -> PlayedCall:
+    """A call of three turns whose line is lost after the first."""
+    call = Scripted(HOURS, HOURS, HOURS).greet().wait(1200).speak(400).tell("We are open.")
+    call.caller.give_up(f"lost in run {run}")
+    return PlayedCall(call.caller, None, run)
+
+
+def test_turns_that_a_broken_off_call_never_came_to_are_counted() -> None:
+    report = turns_report([broken_off(1), PlayedCall(answered().caller, None)])
+    assert (report["turns"], report["missed_turns"], report["turns_not_played"]) == (2, 0, 2)
+
+
+def test_every_failure_of_a_call_is_kept() -> None:
+    report = turns_report([broken_off(1), broken_off(1), broken_off(2)])
+    assert report["failed_calls"] == {
+        "1. x, run 1": "lost in run 1",
+        "2. x, run 1": "lost in run 1",
+        "3. x, run 2": "lost in run 2",
+    }
+    console = Console(record=True, width=100)
+    print_report(console, report)
+    assert "3. x, run 2: lost in run 2" in console.export_text()
+
+
 def test_several_runs_are_compared() -> None:
     calls = [PlayedCall(answered().caller, None, run) for run in (1, 2)]
     spread = turns_report(calls)["run_spread"]["voice_to_voice_p50_ms"]

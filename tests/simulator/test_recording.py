@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
         load_recording(tmp_path / "a.wav")
     with pytest.raises(RecordingError, match="cannot be read"):
         load_recording(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rate", "width", "got"), [(0, 2, "16 bits at 0 Hz"), (16_000, 8, "64 bits at 16000 Hz")]
+)
+def test_a_wav_that_no_sound_can_be_made_of_says_what_is_expected(
+    tmp_path: Path, rate: int, width: int, got: str
+) -> None:
+    # By hand: the wave module writes no such file.
+    form = struct.pack("<HHIIHH", 1, 1, rate, rate * width, width, 8 * width)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    body += b"data" + struct.pack("<I", 3200) + tone(0.1).tobytes()
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    with pytest.raises(RecordingError, match=f"a.wav: expected .* at most 32 bits .*{got}"):
+        load_recording(tmp_path / "a.wav")
 
 
 def test_silence_is_nothing_to_say(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from gateway.model_paths import ModelPaths
 from gateway.simulator.caller_line import CallerLine, EchoPath, Telephone, through_mu_law
 from gateway.simulator.caller_voice import CallerVoices, VoiceError
 from gateway.simulator.network import NetworkPath
-from gateway.simulator.recording import save_stereo
+from gateway.simulator.recording import RecordingError, save_stereo
 from gateway.simulator.scenario import Call, Echo, Network, Noise, Part, SoundKind, Turn
 from gateway.simulator.scenario_file import Scenario
 from gateway.simulator.sounds import make_sound
@@ -70,18 +71,52 @@ def test_a_file_is_played_with_the_speech_it_is_said_to_hold(tmp_path: Path) -> 
     assert (told.start, told.end) == (samples_of(0.15), samples_of(0.6))
 
 
-def test_a_flac_file_is_read_like_a_wav(tmp_path: Path) -> None:
-    import av
+def write_as_flac(path: Path, samples: Samples, kind: str = "flac", codec: str = "flac") -> None:
+    """Write samples of 8 kHz, in whatever form, to a file whose name says FLAC."""
+    with av.open(str(path), "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=8000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        if samples.size:
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis, :], "s16", "mono")
+            frame.sample_rate = 8000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
+
+def test_a_flac_file_is_read_like_a_wav(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("flac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(tone(0.5)[np.newaxis, :], "s16", "mono")
-        frame.sample_rate = 8000
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+    write_as_flac(path, tone(0.5))
     samples = load_audio(path)
     assert samples.size == pytest.approx(SAMPLE_RATE, abs=FRAME_SAMPLES)
     assert rms(samples) == pytest.approx(rms(tone(0.5)), rel=0.05)
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("wav", "pcm_s16le"), ("mp3", "mp3")])
+def test_other_audio_under_the_name_of_flac_is_refused(
+    tmp_path: Path, kind: str, codec: str
+) -> None:
+    path = tmp_path / "a.flac"
+    write_as_flac(path, tone(0.5), kind, codec)
+    with pytest.raises(RecordingError, match=f"a.flac: expected FLAC audio, got {codec}"):
+        load_audio(path)
+
+
+def test_a_text_under_the_name_of_flac_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_text("no audio at all\n" * 20)
+    with pytest.raises(RecordingError, match="a.flac: expected FLAC audio, got none"):
+        load_audio(tmp_path / "a.flac")
+
+
+def test_a_flac_file_without_audio_is_refused(tmp_path: Path) -> None:
+    write_as_flac(tmp_path / "a.flac", silence(0))
+    with pytest.raises(RecordingError, match="a.flac: expected FLAC audio, got none"):
+        load_audio(tmp_path / "a.flac")
+
+
+def test_a_silent_flac_file_is_refused_like_a_silent_wav(tmp_path: Path) -> None:
+    write_as_flac(tmp_path / "a.flac", silence(0.5))
+    with pytest.raises(RecordingError, match="a.flac: holds only silence"):
+        load_audio(tmp_path / "a.flac")
 
 
 def test_silence_holds_no_speech() -> None:
@@ -160,6 +195,19 @@ def test_words_are_spoken_once_and_then_kept(tmp_path: Path) -> None:
     np.save(kept, first[:100])
     again = CallerVoices(models, tmp_path).speak("Good morning.", "en", "", 1.0, Path())
     assert (again == first[:100]).all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"\x00" * 4096])
+def test_words_whose_file_is_damaged_are_spoken_and_kept_again(
+    tmp_path: Path, damage: bytes
+) -> None:
+    models = ModelPaths(Path("models"))
+    first = CallerVoices(models, tmp_path).speak("Good morning.", "en", "", 1.0, Path())
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(damage)
+    again = CallerVoices(models, tmp_path).speak("Good morning.", "en", "", 1.0, Path())
+    assert again.size == pytest.approx(first.size, rel=0.5)
+    assert (np.load(kept) == again).all()
 
 
 def deliveries(network: Network, frames: int) -> list[int]:

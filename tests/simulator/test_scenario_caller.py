@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from gateway.simulator.scenario import Part, Turn
-from tests.simulator.scripted import Scripted
+from gateway.simulator.caller_line import CallerLine
+from gateway.simulator.scenario import Call, Echo, Network, Part, Turn
+from gateway.simulator.scenario_caller import ScenarioCaller
+from gateway.simulator.scenario_file import Scenario
+from tests.simulator.scripted import Scripted, spoken
+from tests.simulator.voices import tone
 
 HOURS = Turn(say="What are your hours?")
 BYE = Turn(say="Goodbye.")
@@ -112,6 +119,22 @@ def test_the_caller_loses_patience_with_an_assistant_that_does_not_stop() -> Non
     first, second = call.outcomes
     assert first.skipped and second.speech_start_s == pytest.approx(10.2, abs=0.1)
     assert second.over is None and not second.cutoffs
+
+
+def test_echo_comes_back_in_its_time_on_a_drifting_clock() -> None:
+    echo, network = Echo(level_db=-6, delay_ms=100), Network(drift_percent=-5)
+    turns = (Turn(kind="silence", wait_ms=60_000),)
+    call = Call(name="x", language="en", echo=echo, network=network, turn=turns)
+    caller = ScenarioCaller(
+        Scenario(call, Path()), [spoken(turn) for turn in turns], CallerLine(call, Path())
+    )
+    frame_s = 0.02 / 0.95
+    for number in range(1, 501):
+        caller.next_frame(number * frame_s)
+    caller.hear(tone(0.02), 500 * frame_s)
+    frames = [caller.next_frame((501 + index) * frame_s) for index in range(20)]
+    loud = [frame is not None and bool(np.abs(frame).max() > 1000) for frame in frames]
+    assert loud.index(True) == 5 and sum(loud) == 1
 
 
 def test_a_line_that_goes_dead_keeps_its_first_failure() -> None:
