@@ -81,8 +81,11 @@ def test_a_fifth_of_the_training_is_wide_sentences_and_nothing_of_the_usual_test
 def test_the_training_hears_what_the_chat_model_is_asked_in_further_wordings(
     lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def marked(_lang: str, intent: str, _given: frozenset[str]) -> tuple[list[str], list[str]]:
-        return [], ["Zwok."] if intent in ("services", "price", "has") else []
+    found = calls._further
+
+    def marked(lang: str, intent: str, given: frozenset[str]) -> tuple[list[str], list[str]]:
+        marks = intent in ("services", "price", "has")
+        return ([], ["Zwok."]) if marks else found(lang, intent, given)
 
     monkeypatch.setattr(calls, "_further", marked)
     rng = random.Random(5)
