@@ -30,6 +30,13 @@ SUPPORTED_LANGUAGES = ("en", "ar", "ru")
 _UNDECIDED_MS = BargeInPolicy().undecided_ms
 """Speech this long interrupts without being judged, so what leads to a judgement comes before."""
 
+_AT_LEAST = {
+    "turn_complete_ms": "turn_pause_ms",
+    "turn_ceiling_ms": "turn_complete_ms",  # the waits after less complete turns it may cut short
+    "barge_in_judge_ms": "barge_in_pause_ms",
+}
+"""Times that would contradict each other if they were shorter than these."""
+
 ComputeType = Literal[
     "default",
     "auto",
@@ -269,28 +276,14 @@ class Settings(BaseSettings):
             raise ValueError("expected the path of an existing TOML file, or nothing")
         return expanded(value)
 
-    @field_validator("turn_complete_ms")
+    @field_validator(*_AT_LEAST)
     @classmethod
-    def _after_the_pause(cls, value: int, info: ValidationInfo) -> int:
-        pause = info.data.get("turn_pause_ms", 0)
-        if value < pause:
-            raise ValueError(f"expected at least TURN_PAUSE_MS ({pause})")
-        return value
-
-    @field_validator("turn_ceiling_ms")
-    @classmethod
-    def _above_a_complete_turn(cls, value: int, info: ValidationInfo) -> int:
-        complete = info.data.get("turn_complete_ms", 0)
-        if value < complete:  # the other waits it may well cut short
-            raise ValueError(f"expected at least TURN_COMPLETE_MS ({complete})")
-        return value
-
-    @field_validator("barge_in_judge_ms")
-    @classmethod
-    def _after_the_reply_paused(cls, value: int, info: ValidationInfo) -> int:
-        pause = info.data.get("barge_in_pause_ms", 0)
-        if value < pause:
-            raise ValueError(f"expected at least BARGE_IN_PAUSE_MS ({pause})")
+    def _long_enough(cls, value: int, info: ValidationInfo) -> int:
+        assert info.field_name is not None
+        other = _AT_LEAST[info.field_name]
+        least = info.data.get(other, 0)  # nothing where the other one is wrong itself
+        if value < least:
+            raise ValueError(f"expected at least {other.upper()} ({least})")
         return value
 
 
