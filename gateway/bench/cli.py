@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Measure the gateway.")
 
 _BUNDLED = Path(__file__).resolve().parent.parent.parent / "tests" / "scenarios"
+_CALLS, _RUNS = 4, 1
 
 
 @app.callback()
@@ -47,10 +48,11 @@ def turns(
         typer.Option("--json", help="Write all figures and one row per turn.", metavar="FILE"),
     ] = None,
     calls: Annotated[
-        int | None, typer.Option(min=1, help="Calls at the same time.", show_default="4")
+        int | None, typer.Option(min=1, help="Calls at the same time.", show_default=f"{_CALLS}")
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=1, help="How often to play the whole set.", show_default="1")
+        int | None,
+        typer.Option(min=1, help="How often to play the whole set.", show_default=f"{_RUNS}"),
     ] = None,
     pattern: Annotated[
         str | None,
@@ -120,7 +122,9 @@ def turns(
     if virtual:
         report = _virtual_turns(settings, prepared, mishear or 0.0)
     else:
-        report = asyncio.run(_turns(settings, prepared, url, calls or 4, runs or 1, console))
+        report = asyncio.run(
+            _turns(settings, prepared, url, calls or _CALLS, runs or _RUNS, console)
+        )
     print_report(console, report)
     write(report, save_json)
 
