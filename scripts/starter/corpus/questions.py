@@ -52,14 +52,17 @@ def ask_whether(call: Call) -> None:
 def tell_price(call: Call, intent: str, service: Service, amount: str) -> None:
     """One service and what it costs: "price" or "has"."""
     call.hear(intent, call.service_slots(service))
-    call.say(intent, svc=service.listed, price=amount, facts=(amount,))
+    _say_price(call, service, amount, intent)
+
+
+def _say_price(call: Call, service: Service, amount: str, key: str = "price") -> None:
+    call.say(key, svc=service.listed, price=amount, facts=(amount,))
 
 
 def price_of_it(call: Call, service: Service) -> None:
     """What the service that is spoken of costs, without its name."""
     call.hear("price_it")
-    amount = call.block.prices[call.block.services.index(service)]
-    call.say("price", svc=service.listed, price=amount, facts=(amount,))
+    _say_price(call, service, call.block.prices[call.block.services.index(service)])
 
 
 def price_of_what(call: Call) -> None:
@@ -69,7 +72,7 @@ def price_of_what(call: Call) -> None:
     call.say("which_svc", list=phrase, facts=items)
     service, amount = call.own_service()
     call.hear("say_svc", call.service_slots(service))
-    call.say("price", svc=service.listed, price=amount, facts=(amount,))
+    _say_price(call, service, amount)
 
 
 def refuse_service(call: Call, intent: str = "has") -> None:

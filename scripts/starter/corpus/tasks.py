@@ -87,10 +87,10 @@ def move(call: Call) -> None:
     call.say("move_name")
     name = _hear_name(call)
     day, time = _settle_when(call, None, None, question="move_when")
-    call.say("move_confirm", on_day=day.at, at_time=time.at, name=name, facts=(time.nom, name))
+    _confirm_move(call, day, time, name)
     if _happens(call, _READ_BACK):
         day, time = _amended(call, day, time)
-        call.say("move_confirm", on_day=day.at, at_time=time.at, name=name, facts=(time.nom, name))
+        _confirm_move(call, day, time, name)
     call.hear("yes")
     call.say("moved", tool_call("move_appointment", name=name, day=day.nom, time=time.nom))
 
@@ -259,14 +259,18 @@ def _hear_name(call: Call, service: Service | None = None) -> str:
     return call.hear_name()
 
 
-def _amended(call: Call, day: Spoken, time: Spoken) -> tuple[Spoken, Spoken]:
-    """The caller wants another day or another time."""
-    if call.rng.random() < 0.4:
+def _amended(
+    call: Call, day: Spoken, time: Spoken, verb: str = "fix", share: float = 0.4
+) -> tuple[Spoken, Spoken]:
+    """The caller wants another day, in ``share`` of the cases, or another time; ``verb`` is "say"
+    where the assistant has asked what to change.
+    """
+    if call.rng.random() < share:
         day = call.open_day()
-        call.hear("fix_day", day_slots(day))
+        call.hear(f"{verb}_day", day_slots(day))
     else:
         time = call.a_time()
-        call.hear("fix_time", time_slots(time))
+        call.hear(f"{verb}_time", time_slots(time))
     return day, time
 
 
@@ -321,12 +325,7 @@ def _book(
     if call.rng.random() < 0.12:
         call.hear("no")
         call.say("wrong")
-        if call.rng.random() < 0.5:
-            day = call.open_day()
-            call.hear("say_day", day_slots(day))
-        else:
-            time = call.a_time()
-            call.hear("say_time", time_slots(time))
+        day, time = _amended(call, day, time, "say", 0.5)
         _confirm_booking(call, service, day, time, name)
     if _happens(call, _READ_BACK):
         if call.rng.random() < 0.25:
@@ -339,6 +338,10 @@ def _book(
     call.hear("yes")
     arguments = {"service": service.listed, "day": day.nom, "time": time.nom}
     call.say("booked", tool_call("book_appointment", name=name, **arguments), on_day=day.at)
+
+
+def _confirm_move(call: Call, day: Spoken, time: Spoken, name: str) -> None:
+    call.say("move_confirm", on_day=day.at, at_time=time.at, name=name, facts=(time.nom, name))
 
 
 def _confirm_booking(call: Call, service: Service, day: Spoken, time: Spoken, name: str) -> None:
