@@ -26,10 +26,13 @@ from scripts.starter.clock import Budget, cosine, flat_then_linear
 torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
 tokenizers = pytest.importorskip("tokenizers")
 
+from torch import Tensor  # noqa: E402
 from torch.multiprocessing import ProcessRaisedException  # noqa: E402
 
 from scripts.starter.llm.batches import (  # noqa: E402
+    Batch,
     CallBatches,
+    collate,
     encode_call,
     encode_drill,
     packed,
@@ -40,7 +43,7 @@ from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.llm.tool_calls import tool_calls  # noqa: E402
 from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
 from scripts.starter.llm.train import load as load_chat  # noqa: E402
-from scripts.starter.llm.train import prepare_tokenizer  # noqa: E402
+from scripts.starter.llm.train import loss_of, loss_of_rows, prepare_tokenizer  # noqa: E402
 from scripts.starter.llm.train import train as train_chat  # noqa: E402
 from scripts.starter.loop import Loop, Pace  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
@@ -186,10 +189,44 @@ def test_a_drill_counts_its_last_reply_only_and_nothing_that_it_does_not_tell(
     assert max(weights) == weights[len(ids) - 1 - ids[::-1].index(first)], "the name's first token"
 
 
+def _counted(batch: Batch) -> Tensor:
+    """Stands in for the loss of a model: the longer the replies of a row, the worse."""
+    return (batch.weights > 0).sum(1).float()
+
+
+def test_of_all_questions_drawn_those_are_put_that_the_model_answers_worst(tokenizer: Any) -> None:
+    judged: list[Tensor] = []
+
+    def judge(batch: Batch) -> Tensor:
+        judged.append(_counted(batch))
+        return judged[-1]
+
+    data = CallBatches(tokenizer, random.Random(3), 2048, judge, pool=20)
+    data.next()
+    judged.clear()
+    put = _counted(data.next()).tolist()
+    for batch in data._waiting["questions"]:
+        put += _counted(batch).tolist()
+    drawn = torch.cat(judged).sort(descending=True).values.tolist()
+    assert len(drawn) == 3 * len(put) == 60
+    assert sorted(put, reverse=True) == drawn[:20] != drawn[-20:]
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_rows_by_the_weights_in_them(tokenizer: Any) -> None:
+    rng, model = random.Random(4), Llama(Shape(layers=2))
+    calls = [corpus.question_call(lang, rng) for lang in corpus.LANGS]
+    batch = collate([encode_call(tokenizer, call.messages[1:]) for call in calls])
+    rows, weights = loss_of_rows(model, batch), batch.weights.sum(1)
+    mean = loss_of(model, batch).item()
+    assert (rows @ weights / weights.sum()).item() == pytest.approx(mean, rel=1e-3)
+    last = loss_of(model, Batch(None, batch.ids[2:], batch.weights[2:])).item()
+    assert last != pytest.approx(mean, rel=1e-3) and rows[2].item() == pytest.approx(last, rel=1e-3)
+
+
 def test_two_of_five_batches_ask_the_clinic_about_itself_and_share_its_profile(
     tokenizer: Any,
 ) -> None:
-    data = CallBatches(tokenizer, random.Random(3), 2048, pool=12)
+    data = CallBatches(tokenizer, random.Random(3), 2048, _counted, pool=12)
     for turn in range(10):
         batch = data.next()
         told = tokenizer.decode(batch.ids[batch.weights > 0].tolist(), skip_special_tokens=False)
@@ -209,7 +246,7 @@ def test_a_chat_model_goes_on_in_larger_batches_than_it_began_with(
     class Spy(CallBatches):
         def __init__(self, *args: Any) -> None:
             asked.append(args[2])
-            super().__init__(args[0], args[1], 512, pool=12)
+            super().__init__(args[0], args[1], 512, args[3], pool=12)
 
     monkeypatch.setattr("scripts.starter.llm.train.CallBatches", Spy)
     restore_tokenizer(CHAT, tmp_path / "tokenizer.json")

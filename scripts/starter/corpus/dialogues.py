@@ -73,15 +73,16 @@ def question_call(
     lang: str,
     rng: random.Random,
     *,
+    count: int = 4,
     noise: float = 0.2,
     confusions: dict[str, Confusions] | None = None,
 ) -> Call:
-    """A call to the demonstration clinic with four questions and no wish beside them."""
+    """A call to the demonstration clinic with ``count`` questions and no wish beside them."""
     call = Call(lang, rng, DemoFacts(), noise, confusions, wide=True)
     if rng.random() < 0.85:
         call.say("greet", facts=(call.block.business,))
         _open(call)
-    for _ in range(4):
+    for _ in range(count):
         rng.choice(questions.QUESTIONS)(call)
     return call
 

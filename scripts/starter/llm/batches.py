@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ _DRILLS = {
 # What batches hold, in turn.
 _TURNS = ("drills", "questions", "calls", "questions", "calls")
 _LONGEST, _LONGEST_AFTER_PROFILE = 900, 500
+_CHOICE = 3  # of so many questions one is put
 
 Encoded = tuple[list[int], list[float]]
 
@@ -49,6 +51,9 @@ class Batch:
     prefix: Tensor | None
     ids: Tensor
     weights: Tensor
+
+
+Judge = Callable[[Batch], Tensor]
 
 
 def encode_call(tokenizer: Tokenizer, messages: list[Message]) -> Encoded:
@@ -156,7 +161,8 @@ def load_confusions(path: Path | None) -> dict[str, Confusions]:
 
 class CallBatches:
     """Endless batches of whole calls, of drills, and of questions to the demonstration clinic. Half
-    of what counts in the whole calls comes from calls to that clinic.
+    of what counts in the whole calls comes from calls to that clinic. ``judge`` gives the loss of
+    each row of a batch, (B,).
     """
 
     def __init__(
@@ -164,10 +170,11 @@ class CallBatches:
         tokenizer: Tokenizer,
         rng: random.Random,
         tokens: int,
+        judge: Judge,
         confusions: dict[str, Confusions] | None = None,
         pool: int = 400,
     ) -> None:
-        self.tokenizer, self.rng, self.tokens = tokenizer, rng, tokens
+        self.tokenizer, self.rng, self.tokens, self._judge = tokenizer, rng, tokens, judge
         self._confusions, self._pool = confusions or {}, pool
         self._waiting: dict[str, list[Batch]] = defaultdict(list)
         self._counted = {"demo": 0, "other": 0}
@@ -233,25 +240,40 @@ class CallBatches:
                 )
                 for _ in range(self._pool // 4)
             ]
-            batches += self._after_profile(calls)
+            profile, after = self._after_profile(calls)
+            batches += [collate(group, profile) for group in packed(after, self._room)]
         return batches
 
     def _question_batches(self) -> list[Batch]:
         """In whole calls most of what counts is the way to an appointment, and each wording of a
         question is rare: a model that met no others knew only four in five of those it had met.
+
+        Of all that are drawn those are put that the model answers worst ("selective backprop",
+        Jiang et al. 2019, arXiv:1910.00762): nineteen in twenty it knows, and learns nothing from.
         """
         rng, heard = self.rng, self._confusions
-        langs = [rng.choice(corpus.LANGS) for _ in range(self._pool)]
-        return self._after_profile(
-            [corpus.question_call(lang, rng, confusions=heard) for lang in langs]
+        langs = [rng.choice(corpus.LANGS) for _ in range(self._pool * _CHOICE)]
+        profile, calls = self._after_profile(
+            [corpus.question_call(lang, rng, count=2, confusions=heard) for lang in langs]
         )
+        groups = packed(calls, self._room)
+        losses = torch.cat([self._judge(collate(group, profile)) for group in groups])
+        calls = [call for group in groups for call in group]
+        hardest = losses.topk(len(calls) // _CHOICE).indices.tolist()
+        chosen = packed([calls[at] for at in hardest], self._room)
+        return [collate(group, profile) for group in chosen]
 
-    def _after_profile(self, calls: list[corpus.Call]) -> list[Batch]:
-        """Batches of calls that share their first message."""
+    @property
+    def _room(self) -> int:
+        """Ids of a batch whose calls share their first message."""
+        return self.tokens * 3 // 4
+
+    def _after_profile(self, calls: list[corpus.Call]) -> tuple[list[int], list[Encoded]]:
+        """The first message of calls that share it, and what follows."""
         encoded = [encode_call(self.tokenizer, call.messages[1:]) for call in calls]
         short = [call for call in encoded if len(call[0]) <= _LONGEST_AFTER_PROFILE]
         profile, _ = encode_call(self.tokenizer, calls[0].messages[:1])
-        return [collate(group, profile) for group in packed(short, self.tokens * 3 // 4)]
+        return profile, short
 
     def _drill_batches(self) -> list[Batch]:
         """Excerpts without the profile, and calls about little else than prices. In a whole call

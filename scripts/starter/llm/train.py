@@ -62,13 +62,27 @@ _ANEW, _ONWARD = _Steps(2048, 0.012), _Steps(8192, 0.0045)
 
 def loss_of(model: Llama, batch: Batch) -> Tensor:
     """Weighted cross-entropy of the next token."""
+    losses, weights, _ = _losses(model, batch)
+    return losses.sum() / weights.sum()
+
+
+@torch.no_grad()
+def loss_of_rows(model: Llama, batch: Batch) -> Tensor:
+    """The same for each row, (B,)."""
+    losses, weights, rows = _losses(model, batch)
+    sums = losses.new_zeros(2, len(batch.ids))
+    return torch.div(*sums.index_add_(1, rows, torch.stack((losses, weights))))
+
+
+def _losses(model: Llama, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted loss of each token that counts, its weight and its row."""
     with mixed_precision(batch.ids.device.type):
         hidden = model.hidden(batch.ids[:, :-1], batch.prefix)
         weights, targets = batch.weights[:, 1:], batch.ids[:, 1:]
         counted = weights > 0
         logits = model.logits(hidden[counted])
-    loss = F.cross_entropy(logits.float(), targets[counted], reduction="none")
-    return (loss * weights[counted]).sum() / weights[counted].sum()
+    losses = F.cross_entropy(logits.float(), targets[counted], reduction="none")
+    return losses * weights[counted], weights[counted], counted.nonzero()[:, 0]
 
 
 def _checks(tokenizer: Tokenizer) -> dict[str, list[Batch]]:
@@ -151,9 +165,13 @@ def train(plan: Plan) -> Path:
     ]
     pace = Pace(rates, flat_then_linear, plan.warm_up, average=0.995, longest=1.0)
     loop = Loop(plan, model, optimisers, pace, state, model.config())
+
+    def judge(batch: Batch) -> Tensor:
+        return loss_of_rows(model, _on(batch, plan.device)).cpu()
+
     confusions = load_confusions(plan.confusions)
     drawn = f"{plan.seed} {plan.draw} {loop.step}"
-    data = CallBatches(tokenizer, random.Random(drawn), steps.tokens, confusions)
+    data = CallBatches(tokenizer, random.Random(drawn), steps.tokens, judge, confusions)
     recall, checks = random.Random(drawn), _checks(tokenizer)
 
     def descend(_spent: float) -> dict[str, float]:
