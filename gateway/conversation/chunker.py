@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import re
 
-_SENTENCE_END = re.compile(r"[.!?؟…]+[\"»”')]*\s+|\n\s*")
+from gateway.conversation.sentences import sentence_ends
+
 _CLAUSE_END = re.compile(r"[,;:،؛—–]\s+")
-# A full stop after these, after a single letter, or after the number of a line in a list does not
-# end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st no vs approx ext e.g i.e г ул им стр тел д кв корп обл т.е".split()
-)
-# They stand at the end of a sentence as well, as a capital letter after them shows.
-_LAST_WORDS = frozenset("a.m p.m etc руб мин др т.д т.п".split())
-_LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d{1,2}$")
 
 
 class Chunker:
@@ -55,28 +48,13 @@ class Chunker:
 
     def _border(self) -> int | None:
         """Where the next piece ends, or None while it is still growing."""
-        for match in _SENTENCE_END.finditer(self._text):
-            if self._ends_sentence(match):
-                return min(match.end(), self._cut_long(match.end()))
+        if (end := next(sentence_ends(self._text), None)) is not None:
+            return min(end.end(), self._cut_long(end.end()))
         if self._first:
             for match in _CLAUSE_END.finditer(self._text):
                 if match.start() >= self._first_min_chars:
                     return match.end()
         return self._cut_long(len(self._text)) if len(self._text) > self._max_chars else None
-
-    def _ends_sentence(self, end: re.Match[str]) -> bool:
-        """False for a full stop inside a sentence; after a last word, until a capital follows."""
-        if not end[0].startswith(".") or end[0].startswith("..") or "\n" in end[0]:
-            return True
-        before, follows = self._text[: end.start()], self._text[end.end() : end.end() + 1]
-        word = re.split(r"[\s(«\"]", before)[-1].lower()
-        if word in _LAST_WORDS:
-            return follows.isupper()
-        initial = len(word) == 1 and word.isalpha()
-        if initial or word in _ABBREVIATIONS or _LIST_NUMBER.search(before):
-            return False
-        # Of what has not come yet nothing is known, and the first piece must not wait for it.
-        return not follows.islower()
 
     def _cut_long(self, end: int) -> int:
         if end <= self._max_chars:

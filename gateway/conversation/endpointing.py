@@ -7,11 +7,12 @@ from enum import Enum
 
 from gateway.conversation.lexicon import Lexicon, lexicon, words_of
 from gateway.conversation.policy import EndpointPolicy
+from gateway.conversation.sentences import sentence_ends
 
 _FINAL = re.compile(r"[.!?؟…]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
-_SENTENCE_BORDER = re.compile(r"(?<=[.!?؟…])\s+")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}:\d{2}\W*$")
+_TIME_OF_DAY = re.compile(r"\b[ap]\.m\.\s*$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"[,،;:؛—–-]\s*$")
 _MOST_ANSWER_WORDS = 4
 _SHORTEST_NUMBER = 7
@@ -57,12 +58,15 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
         return Completeness.INCOMPLETE
     if asks and len(words) < 3:
         return Completeness.DICTATING
+    if _TIME_OF_DAY.search(text) and known.days.isdisjoint(words):
+        return Completeness.UNSURE  # the stop belongs to the abbreviation; the day may follow
     return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
 
 
 def _asks_dictation(asked: str, known: Lexicon) -> bool:
     """Whether the last sentence asks for a number or a name, instead of telling one."""
-    sentence = _SENTENCE_BORDER.split(asked.rstrip())[-1]
+    asked = asked.rstrip()
+    sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
     requests = sentence.endswith(".") and not known.requests.isdisjoint(words)
     asks = requests or bool(_QUESTION.search(sentence))

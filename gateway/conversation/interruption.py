@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 
 from gateway.conversation.lexicon import Lexicon, contains, lexicon, words_of
 
@@ -10,6 +10,9 @@ _QUESTION_MARKS = ("?", "؟")
 _MOST_BACKCHANNEL_WORDS = 3
 _ECHO_SHARE = 0.75
 """Part of the words that must be the assistant's own, in one run."""
+
+_SHORTEST_ECHO = 2
+"""A single word may be chance."""
 
 _SHORTEST_SURE_ECHO = 3
 """Words from which an echo is believed even if it holds a stop word."""
@@ -23,7 +26,8 @@ def interrupts(
     text: str,
     language: str,
     speaking: str,
-    played: str,
+    before: str,
+    since: str,
     *,
     short: bool = False,
     in_doubt: bool = False,
@@ -34,15 +38,17 @@ def interrupts(
         text: what was recognised; empty for a cough, noise or music.
         language: language of the call.
         speaking: what the assistant has said of its reply by now, and is about to say.
-        played: what of it may have come back over the line.
+        before: what of it had been played, so lately that it may have come back over the line, when
+            the speech over it began, and early enough to be answered by then.
+        since: what was played after that.
         short: the speech was no longer than a grunt.
         in_doubt: the words may be misheard.
     """
     words, known = words_of(text), lexicon(language)
     if not words:
         return False
-    added = _added(words, words_of(played))
-    repeated = is_repeated(words, words_of(played))
+    added = _added(words, words_of(before), words_of(since))
+    repeated = len(words) >= _SHORTEST_ECHO and 1 - len(added) / len(words) >= _ECHO_SHARE
     if repeated and len(words) >= _SHORTEST_SURE_ECHO:
         return stops(added, known)  # any other stop word is the assistant's own
     if stops(words, known):
@@ -82,18 +88,17 @@ def _sounds_agreeing(word: str, known: Lexicon) -> bool:
     return bool(get_close_matches(word, known.backchannels, n=1, cutoff=_MISHEARD))
 
 
-def is_repeated(words: list[str], spoken: list[str]) -> bool:
-    """Whether the words are the assistant's own, come back over the line.
+def _added(words: list[str], before: list[str], since: list[str]) -> list[str]:
+    """The words around the longest run of the assistant's own that may be an echo.
 
-    True when most of them were spoken in one run; a single word may be chance, and a caller who
-    picks from what was offered leaves words out.
+    An echo lasts until we have fallen silent because of it, so its run ends in ``since``. Whoever
+    picks from what was offered does so when the words have been played to their end.
     """
-    if len(words) < 2:
-        return False
-    return 1 - len(_added(words, spoken)) / len(words) >= _ECHO_SHARE
-
-
-def _added(words: list[str], spoken: list[str]) -> list[str]:
-    """The words around the longest run of the assistant's own."""
-    run = SequenceMatcher(None, words, spoken, autojunk=False).find_longest_match()
-    return words[: run.a] + words[run.a + run.size :]
+    spoken = before + since
+    for size in range(min(len(words), len(spoken)), 0, -1):
+        first_end = max(size, len(before) + 1)
+        runs = [spoken[end - size : end] for end in range(first_end, len(spoken) + 1)]
+        for start in range(len(words) - size + 1):
+            if words[start : start + size] in runs:
+                return words[:start] + words[start + size :]
+    return words

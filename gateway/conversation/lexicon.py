@@ -78,7 +78,8 @@ LEXICONS = {
             "a an the and or but so because if when while which who whose to for at on in of with"
             " without about from by into until between than as like my your our his their its i we"
             " they will would could can should may might must need want book cancel move um uh er"
-            " erm hmm well also maybe perhaps not very doctor mister mrs"
+            " erm hmm well also maybe perhaps not very doctor dr mister mr"
+            " mrs ms prof"
         ),
         question_ends=_words("for at on in of with without about from by into like not much"),
         openings=_phrases(
@@ -119,6 +120,7 @@ LEXICONS = {
             " в во на с со к ко у о об от до из за по под при для без через между после перед около"
             " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
             " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор ну"
+            " ул кв"
         ),
         question_ends=_words("когда где куда как что стоит стоят"),
         openings=_phrases(
@@ -162,7 +164,7 @@ LEXICONS = {
         dangling=_words(
             "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
-            " امم عشان إلغاء دكتور الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
+            " امم عشان إلغاء دكتور د الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
         question_ends=_words("متى أين كم"),
         openings=_phrases(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.audio.echo import MAX_DELAY_S, EchoDetector
-from gateway.audio.pcm import FRAME_MS, SAMPLE_RATE, Samples, samples_of, seconds
+from gateway.audio.pcm import FRAME_MS, Samples, samples_of, seconds
 from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.interruption import interrupts
 from gateway.conversation.playout import PlayoutLedger
@@ -15,6 +15,10 @@ _LONGEST_ECHO_CHECK_S = 0.5
 
 _SHORTEST_ECHO_CHECK_S = 0.1
 """Less sound resembles anything."""
+
+_SOONEST_ANSWER_S = 0.4
+"""Nobody answers words sooner: the line, the ear and our detection of speech take time. As long
+as a word, of which the last may have been cut off when an echo made us fall silent."""
 
 
 def is_only_echo(echo: EchoDetector, heard: Samples, ends_at: float) -> bool:
@@ -50,8 +54,7 @@ class Overlap:
         self._ledger = ledger
         self._policy = policy
         self._window_ms = policy.barge_in.echo_window_ms
-        # Before its onset, because an echo takes up to a second.
-        self._played_from = ledger.heard_samples(at) - round(MAX_DELAY_S * SAMPLE_RATE)
+        self._began = ledger.heard_samples(at)
         self._unchecked_frames = _ECHO_CHECK_FRAMES
         self._is_echo = True
 
@@ -84,6 +87,7 @@ class Overlap:
             if self._is_echo:
                 # What came back so far is not the caller's; their onset is kept.
                 self.turn.keep_last(self._window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
+                self._began = self._ledger.heard_samples(at)
         return not self._is_echo
 
     @property
@@ -93,11 +97,14 @@ class Overlap:
 
     def interrupts(self, language: str, now: float) -> bool:
         """Whether the words that were recognised are meant to stop the assistant."""
+        ledger, began = self._ledger, self._began
+        answerable = began - samples_of(_SOONEST_ANSWER_S)
         return interrupts(
             self.turn.text or "",
             language,
-            self._ledger.speaking(now),
-            self._ledger.played(self._played_from, now),
+            ledger.speaking(now),
+            ledger.played(began - samples_of(MAX_DELAY_S), answerable),
+            ledger.played(answerable, ledger.heard_samples(now)),
             short=self.longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 
 from gateway.audio.pcm import SAMPLE_RATE
+from gateway.conversation.sentences import sentence_ends
 
 HEARD_PART = 0.8
 """A word counts as heard once this part of it has been played: its last sound may be missing."""
@@ -63,17 +64,12 @@ class PlayoutLedger:
         played = self.heard_samples(now)
         return " ".join(word for word, heard_at in takewhile(lambda w: w[1] <= played, self._words))
 
-    def played(self, since: int, now: float) -> str:
-        """The words played by now, from a number of samples into the reply on."""
-        played = self.heard_samples(now)
-        return " ".join(word for word, heard_at in self._words if since <= heard_at <= played)
+    def played(self, since: int, until: int) -> str:
+        """The words that were played between two numbers of samples into the reply."""
+        return " ".join(word for word, heard_at in self._words if since < heard_at <= until)
 
     def speaking(self, now: float) -> str:
         """What was heard by now, up to the end of the sentence that is being spoken."""
-        played = self.heard_samples(now)
-        text: list[str] = []
-        for word, heard_at in self._words:
-            if heard_at > played and text and text[-1].endswith((".", "!", "?", "؟")):
-                break
-            text.append(word)
-        return " ".join(text)
+        text, heard = " ".join(word for word, _ in self._words), len(self.heard_text(now))
+        ends = (end.end() for end in sentence_ends(text))
+        return text[: next((end for end in ends if end > heard), len(text))].rstrip()

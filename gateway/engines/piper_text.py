@@ -25,6 +25,8 @@ _CLAUSE_END = re.compile(r"[,;:،؛]+[\"'»”’)\]]*\s+|\s[-–—]+\s")
 ABBREVIATIONS = frozenset(
     "dr mr mrs ms st vs prof approx ext г д ул им тел др стр кв корп обл руб мин".split()
 )
+# Followed by a capital they may end a sentence, but as often the day comes ("6 p.m. Monday").
+_INSIDE = ABBREVIATIONS | {"a.m", "p.m"}
 _UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|", " "))
 
 
@@ -77,7 +79,7 @@ def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
     words = text[start : end.start()].split()
     word = words[-1].lower() if words else ""
     follows = text[end.end() : end.end() + 1]
-    return not (word in ABBREVIATIONS or len(word) == 1 and word.isalpha() or follows.islower())
+    return not (word in _INSIDE or len(word) == 1 and word.isalpha() or follows.islower())
 
 
 def _pieces(sentence: str, soft_limit: int) -> Iterator[Piece]:

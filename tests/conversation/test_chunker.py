@@ -54,6 +54,13 @@ def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> Non
         "Наш адрес кв. 5 корп. 2 рядом.",
         "Ask prof. Lee e.g. on Monday at approx. 9.",
         "Open 9 a.m. 6 p.m. every day.",
+        "We are open until 6 p.m. Monday to Friday.",
+        "Come at 9 a.m. Tuesday with Dr. Smith.",
+        "Come at 9 a.m. March 5.",
+        "Ask for room No. 5 here.",
+        "Мы в г. Москва на ул. Садовая д. 5 рядом.",
+        "عندنا د. سامي يوم الأحد.",
+        "عندنا أ.د. سامي يوم الأحد.",
     ],
 )
 def test_abbreviation_does_not_end_a_sentence(sentence: str, step: int) -> None:
@@ -61,9 +68,14 @@ def test_abbreviation_does_not_end_a_sentence(sentence: str, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 4, 100])
-@pytest.mark.parametrize("sentence", ["We close at 6 p.m.", "Приём стоит 500 руб."])
+@pytest.mark.parametrize("sentence", ["We close at 6 p.m.", "Приём стоит 500 руб.", "No."])
 def test_abbreviation_before_a_capital_letter_may_end_a_sentence(sentence: str, step: int) -> None:
     assert pieces(f"{sentence} Would you like to book?", step)[0] == sentence
+
+
+@pytest.mark.parametrize("step", [1, 4, 100])
+def test_word_that_only_begins_like_a_month_ends_the_sentence_before(step: int) -> None:
+    assert pieces("We close at 6 p.m. May I book it?", step)[0] == "We close at 6 p.m."
 
 
 def test_full_stop_before_a_small_letter_does_not_end_a_sentence() -> None:

@@ -77,6 +77,16 @@ DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
         ("ar", "الساعة 10:30.", COMPLETE),
         ("ar", "نعم أريد.", COMPLETE),
         ("ar", "لا أريد.", COMPLETE),
+        ("en", "At 6 p.m.", UNSURE),
+        ("en", "10:30 a.m.", UNSURE),
+        ("en", "Monday at 6 p.m.", COMPLETE),
+        ("en", "Are you open at 6 p.m.?", COMPLETE),
+        ("en", "I would like to see Dr.", INCOMPLETE),
+        ("en", "I would like to see Dr. Smith.", COMPLETE),
+        ("ru", "Я живу на ул.", INCOMPLETE),
+        ("ru", "Я живу в г. Москва, ул. Садовая, д. 5.", COMPLETE),
+        ("ar", "أين العيادة عند د.", INCOMPLETE),
+        ("ar", "أين العيادة عند د. سامي؟", COMPLETE),
     ],
 )
 def test_how_complete_a_turn_sounds(language: str, text: str, expected: Completeness) -> None:
@@ -115,6 +125,11 @@ def test_reply_that_only_tells_an_address_or_number_is_no_question_for_one(
         ("ru", "Номер телефона, пожалуйста."),
         ("ar", "حسنا. أعطني رقم هاتفك."),
         ("ar", "اسمك من فضلك."),
+        ("en", "What is your name, for 6 p.m. Monday?"),
+        ("en", "What is your number, for 9 a.m. Tuesday with Dr. Smith?"),
+        ("ru", "Какой у вас номер телефона в г. Москва?"),
+        ("ru", "Какой у вас адрес, ул. Садовая, д. 5?"),
+        ("ar", "ما اسم طبيبك، د. سامي؟"),
     ],
 )
 def test_request_for_a_name_or_number_need_not_be_a_question(language: str, asked: str) -> None:

@@ -27,10 +27,10 @@ from tests.conversation.driver import Driver, spread
 SLOTS = "I have Monday at nine or Tuesday at ten or Wednesday at noon. Which one would you like?"
 
 
-def speaking(text: str, ms: int, played_ms: int) -> Driver:
+def speaking(text: str, ms: int, played_ms: int, language: str | None = None) -> Driver:
     """A call in which the reply to the first turn has played for a while."""
     driver = Driver()
-    driver.start()
+    driver.start(language)
     driver.turn()
     driver.speak(text, ms)
     driver.play(played_ms)
@@ -69,11 +69,60 @@ def test_caller_picks_an_offer_that_was_made_a_while_ago() -> None:
     assert CancelReply(1) in driver.transcript("Tuesday at ten.")
 
 
-def test_own_words_that_have_just_played_do_not_interrupt() -> None:
-    driver = speaking(SLOTS, 8000, 3900)
-    driver.say(700)
+WORD_MS = 350
+OFFERS = [
+    ("en", "We have teeth cleaning, filling and teeth whitening. Which one would you like?", 8),
+    ("ru", "У нас есть чистка зубов, пломба и отбеливание зубов. Какая услуга вам подходит?", 9),
+    ("ar", "لدينا في العيادة تنظيف وحشوة وكذلك تبييض الأسنان. أي خدمة تفضل اليوم؟", 8),
+]
+"""Replies, and how many of their words have been played when the last offer has."""
+
+
+def over_the_reply(text: str, language: str, starts_ms: int) -> Driver:
+    """The caller's line brings speech from then on, and the reply plays on until it is paused."""
+    driver = speaking(text, WORD_MS * len(text.split()), starts_ms, language)
+    while PauseReply(1) not in driver.commands:
+        driver.receive(SpeechSent(1, FRAME_SAMPLES))
+        driver.say(20)
+    return driver
+
+
+@pytest.mark.parametrize("after_ms", [320, 400, 800, 1200])
+@pytest.mark.parametrize(("language", "text", "offered"), OFFERS)
+def test_caller_picks_an_offer_that_was_just_made(
+    language: str, text: str, offered: int, after_ms: int
+) -> None:
+    driver = over_the_reply(text, language, offered * WORD_MS + after_ms)
+    driver.say(2 * WORD_MS)
     driver.silence(200)
-    assert driver.transcript("Tuesday at.") == [ResumeReply(1)]
+    pick = " ".join(text.split()[offered - 2 : offered])
+    assert CancelReply(1) in driver.transcript(pick, language)
+
+
+@pytest.mark.parametrize("delay_ms", [560, 620, 700, 800, 860])
+@pytest.mark.parametrize(("language", "text", "offered"), OFFERS)
+def test_own_words_that_come_back_until_we_fall_silent_do_not_interrupt(
+    language: str, text: str, offered: int, delay_ms: int
+) -> None:
+    first = offered - 2
+    driver = over_the_reply(text, language, first * WORD_MS + delay_ms)
+    driver.say(delay_ms)  # what was on its way when the reply was paused
+    driver.silence(200)
+    echo = " ".join(text.split()[first : first + 2])  # the third word was cut off
+    assert driver.transcript(echo, language) == [ResumeReply(1)]
+
+
+def test_offer_is_picked_over_an_echo_that_began_before_it_was_made() -> None:
+    text, offered = OFFERS[0][1], OFFERS[0][2]
+    driver = speaking(text, 120 * len(text.split()), 0)
+    ours = noise(1, 480 + 120 * offered).reshape(-1, FRAME_SAMPLES)
+    for n, frame in enumerate(ours):  # an echo of 200 ms
+        driver.receive(SpeechSent(1, FRAME_SAMPLES, frame))
+        driver.wait(20)
+        driver.receive(AudioReceived(ours[n - 10] if n >= 10 else 0 * frame))
+    assert driver.conversation.phase is Phase.SPEAKING
+    heard(driver, noise(7, 300))
+    assert CancelReply(1) in driver.transcript("teeth whitening")
 
 
 def noise(seed: int, ms: int) -> Samples:

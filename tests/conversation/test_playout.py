@@ -71,10 +71,9 @@ def test_a_word_counts_once_four_fifths_of_it_were_played() -> None:
 def test_words_played_lately_leave_out_those_before_and_those_to_come() -> None:
     ledger = PlayoutLedger()
     ledger.queued(spread("one two three four", 16_000), 16_000)
-    ledger.sent(16_000, now=0.0)
-    assert ledger.played(-100, 0.8) == "one two three"
-    assert ledger.played(4000, 0.8) == "two three"
-    assert ledger.played(8000, 0.5) == ""
+    assert ledger.played(-100, 12_800) == "one two three"
+    assert ledger.played(4000, 12_800) == "two three"
+    assert ledger.played(8000, 8000) == ""
 
 
 def test_words_that_end_together_are_heard_together() -> None:
@@ -94,3 +93,21 @@ def test_end_is_known_once_everything_queued_was_sent() -> None:
     assert ledger.plays_until is None
     ledger.sent(800, now=1.02)
     assert ledger.plays_until == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Would 6 p.m. Monday suit you?",
+        "Is Dr. Smith fine?",
+        "Вам удобно в г. Москва?",
+        "Это ул. Садовая, д. 5?",
+        "هل يناسبك د. سامي؟",
+    ],
+)
+def test_sentence_that_is_being_spoken_goes_on_after_an_abbreviation(reply: str) -> None:
+    ledger = PlayoutLedger()
+    ledger.queued(spread(f"{reply} Thanks.", 16_000), 16_000)
+    ledger.sent(16_000, now=0.0)
+    assert ledger.speaking(0.0) == ledger.speaking(0.3) == reply
+    assert ledger.speaking(1.0) == f"{reply} Thanks."

@@ -41,6 +41,18 @@ def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
         assert texts(text) == [text]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We are open from 9 a.m. Monday to 6 p.m. Friday.",
+        "Мы в г. Москва, ул. Садовая, д. 5.",
+        "عندنا د. سامي يوم الأحد.",
+    ],
+)
+def test_time_address_or_title_is_not_cut(text: str) -> None:
+    assert texts(text) == [text]
+
+
 def test_a_long_sentence_is_cut_at_clauses_with_a_shorter_pause() -> None:
     text = ("we open at nine, " * 12).strip(" ,") + "."
     pieces = split_speakable(text)
