@@ -82,7 +82,8 @@ def turns(
 
     The callers pause, dictate, cough, interrupt, speak in noise and change the language. Reported
     are the time from the true end of a caller's speech to the answer's first audio, cut-offs,
-    missed turns, interruptions, and what of each went otherwise than the scenario expects.
+    missed turns, interruptions, and what of each went otherwise than the scenario expects. Exit
+    status 1 when a call was refused or broke off.
 
     Examples:
 
@@ -92,7 +93,7 @@ def turns(
 
     `voice-gateway bench turns --url ws://10.0.0.5:8765/ --scenarios my-callers/ --json turns.json`
     """
-    from gateway.bench.report import check_place, write
+    from gateway.bench.report import check_calls, check_place, write
     from gateway.bench.surroundings import quiet_settings
     from gateway.bench.turns import in_languages, prepare, select
     from gateway.bench.turns_table import print_report
@@ -127,6 +128,7 @@ def turns(
         )
     print_report(console, report)
     write(report, save_json)
+    check_calls(len(report["failed_calls"]), report["calls"])
 
 
 def _virtual_turns(settings: Settings, prepared: list[PreparedCall], mishear: float) -> Report:

@@ -47,6 +47,7 @@ class Tally:
         exchanges: those whose utterance ended in between, whenever their calls began.
         greetings: those that began in between.
         calls: those that had any of them and did not fail.
+        placed: all calls, whenever they were and whatever became of them.
     """
 
     since: float
@@ -54,6 +55,7 @@ class Tally:
     exchanges: list[Exchange] = field(default_factory=list)
     greetings: list[Exchange] = field(default_factory=list)
     calls: int = 0
+    placed: int = 0
     refused: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -86,6 +88,7 @@ class Tally:
             ),
             "underruns": sum(reply.underruns for reply in replies),
             "underrun_s": round(sum(reply.underrun_s for reply in replies), 3),
+            "calls_placed": self.placed,
             "calls_completed": self.calls,
             "calls_refused": self.refused,
             "errors": len(self.failures),
@@ -230,6 +233,7 @@ async def _caller(
             return
         script = conversations[turn % len(conversations)]
         caller = Caller(script.recordings, _PATIENCE)
+        tally.placed += 1
         try:
             async with asyncio.timeout_at(tally.until + _OVERRUN_S):
                 await dial(url, caller, f"load-{next(numbers)}", script.language)

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.bench.surroundings import describe_machine, describe_models
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.settings import Settings
 from gateway.thread_budget import ThreadBudget
 
@@ -72,6 +72,16 @@ def write(report: Report, file: Path | None) -> None:
         file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--json {file} cannot be written: {error.strerror or error}") from error
+
+
+def check_calls(failed: int, placed: int) -> None:
+    """Check that every call of a benchmark went well, once its report is out.
+
+    Raises:
+        GatewayError: some failed; one line that says how many.
+    """
+    if failed:
+        raise GatewayError(f"{failed} of {placed} calls failed")
 
 
 def publish(console: Console, title: str, report: Report, file: Path | None) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from gateway.bench.process import cpu_seconds, memory_bytes
 from gateway.bench.statistics import distribution
+from gateway.bench.surroundings import quiet_settings
 from gateway.calls.records import TurnRecord
 from gateway.errors import GatewayError
 from gateway.event_loop import run
@@ -52,7 +53,6 @@ class ServedGateway:
             # It speaks only when it answers: anything else would be measured as an answer.
             "ACKNOWLEDGE_AFTER_MS": "0",
             "IDLE_CALLER_S": "0",
-            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -161,15 +161,8 @@ class _Measurements:
 
 async def _serve() -> None:
     from gateway.app import Gateway
-    from gateway.logs import configure_logging
-    from gateway.settings import load_settings
 
-    settings = load_settings()
-    configure_logging(
-        settings.log_level,
-        settings.log_format,
-        secrets=settings.secrets,
-    )
+    settings = quiet_settings()
     measurements = _Measurements()
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

@@ -13,6 +13,7 @@ from rich.console import Console
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gateway.bench.report import Report
     from gateway.settings import Settings
     from gateway.thread_budget import ThreadBudget
 
@@ -96,14 +97,17 @@ def load(
 
     Reports the time from the end of each caller's speech to the answer's first audio, gaps in
     replies, refused and failed calls, and CPU, memory and event-loop lag of the gateway alone. The
-    callers run on the same machine and take their share of it.
+    callers run on the same machine and take their share of it. Exit status 1 when a call was
+    refused or failed.
 
     With --find-limit, *limit* is the largest number of calls that was served well and *limit below*
-    the smallest that was not, within 10 %; where one is missing, none was found.
+    the smallest that was not, within 10 %; where one is missing, none was found. Calls that are
+    refused or fail are what it looks for, and leave the exit status 0.
 
     Example: `voice-gateway bench load --calls 4 --minutes 1 --find-limit --p95 1500`
     """
     from gateway.bench.load import bench_load, find_limit, scripts
+    from gateway.bench.report import check_calls
     from gateway.bench.served import ServedGateway
 
     if p95_ms is not None and not limit:
@@ -131,7 +135,9 @@ def load(
         best = found.best or {}
         return {"limit": best.get("calls"), "limit_below": found.below, **best, "steps": steps}
 
-    _measure("bench load", run, save_json)
+    report = _measure("bench load", run, save_json)
+    if not limit:
+        check_calls(report["calls_refused"] + report["errors"], report["calls_placed"])
 
 
 def _step(step: dict[str, Any]) -> str:
@@ -188,8 +194,8 @@ def _measure(
     file: Path | None,
     *,
     alone: bool = False,
-) -> None:
-    """Run a benchmark with the configured settings; print and write what it found."""
+) -> Report:
+    """Run a benchmark with the configured settings; print, write and return what it found."""
     from gateway.bench.report import check_place, in_surroundings, publish
     from gateway.bench.surroundings import quiet_settings
     from gateway.thread_budget import engine_alone, thread_budget
@@ -197,5 +203,6 @@ def _measure(
     settings = quiet_settings()
     check_place(file)
     budget = (engine_alone if alone else thread_budget)(settings.threads)
-    report = asyncio.run(run(settings, budget))
-    publish(Console(), title, in_surroundings(settings, budget, report), file)
+    report = in_surroundings(settings, budget, asyncio.run(run(settings, budget)))
+    publish(Console(), title, report, file)
+    return report

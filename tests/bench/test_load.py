@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -268,6 +269,28 @@ def test_a_gateway_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(GatewayError, match="ended"):
         asyncio.run(body())
+
+
+@pytest.mark.parametrize(("environment", "talks"), [({"LOG_LEVEL": ""}, False), ({}, True)])
+def test_the_gateway_under_test_logs_as_the_file_says_and_warnings_only_with_an_empty_level(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    environment: dict[str, str],
+    talks: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("LOG_LEVEL=INFO\n")
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    async def body() -> None:
+        async with ServedGateway(1):
+            pass
+
+    asyncio.run(body())
+    assert ("listening on" in capfd.readouterr().err) == talks
 
 
 SERVING = """
