@@ -78,6 +78,11 @@ BROKEN: dict[str, tuple[Break, str, str]] = {
         "chat template",
         "choose",
     ),
+    "llm that llama.cpp would end the process for": (
+        replaced("llm/model.gguf", b"block_count\4\0\0\0\4", b"block_count\4\0\0\0\0"),
+        "llama.block_count is 0, expected 1 to 512",
+        "download",
+    ),
     "voice missing": (missing("tts/ru.onnx"), "ru.onnx", "download"),
     "voice without its JSON": (missing("tts/ar.onnx.json"), "ar.onnx.json", "download"),
     "voice truncated": (truncated("tts/en.onnx", 1_000_000), "en.onnx", "download"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import llama_cpp
 
+from gateway.engines.llama_check import require_loadable
 from gateway.engines.llama_kv import CopyPrefix, KvOperation
 from gateway.engines.llama_settings import LlamaSettings
 from gateway.engines.llama_steps import Row
@@ -247,6 +248,8 @@ def _load_model(settings: LlamaSettings) -> Any:
         )
     if magic != b"GGUF":
         raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
+    with model_errors(f"chat model {path}", "a GGUF file"):
+        require_loadable(path)
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
     params.use_extra_bufts = not _built_with_amx()
