@@ -149,7 +149,10 @@ class _PlainLlama:
     def __init__(self, settings: Settings, threads: int) -> None:
         from llama_cpp import Llama
 
+        from gateway.engines.llama_check import require_loadable
+
         with model_errors(f"chat model {settings.llm_path}", "a GGUF file"):
+            require_loadable(settings.llm_path)
             self._llama: Any = Llama(
                 str(settings.llm_path),
                 n_ctx=2048,

@@ -1,4 +1,5 @@
-"""What llama.cpp asserts about a model file instead of telling it: such a file ends the process.
+"""Checks of a model file before llama.cpp loads it: most are of what llama.cpp asserts instead of
+telling it, so that the file would end the process.
 
 A file that is cut short, tensors that are missing or do not fit, and metadata that are missing or
 of another type llama.cpp tells by itself while it loads.
@@ -18,6 +19,8 @@ from gateway.errors import ModelError
 # LLAMA_MAX_LAYERS and LLAMA_MAX_EXPERTS, which the bindings do not name.
 _MAX_BLOCKS = 512
 _MAX_EXPERTS = 1024
+# Bytes at the end of a model file that are never all zero: more than any single bias, which may be.
+_END = 1 << 20
 # TENSOR_ALIGNMENT of ggml: the weights are used where they lie in the file.
 _ALIGNMENT = 32
 # ggml types that hold one number each, so that they can be multiplied with one by one.
@@ -25,12 +28,25 @@ _PLAIN_TYPES = {0: "F32", 1: "F16", 30: "BF16"}
 
 
 def require_loadable(path: Path) -> None:
-    """Check a GGUF file for what llama.cpp would end the process for.
+    """Check that a path leads to a GGUF file that llama.cpp loads or gives a reason not to.
 
     Raises:
         ModelError: the first thing that is wrong, in one line.
         OSError: the file cannot be read.
     """
+    if not path.is_file():
+        raise ModelError(f"chat model {path} not found; download one or correct the path")
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(max(0, path.stat().st_size - _END))
+        end = file.read()
+    if end and not any(end):
+        raise ModelError(
+            f"chat model {path} ends in zeros, as a copy that was cut short does; copy or "
+            "download it again"
+        )
+    if magic != b"GGUF":
+        raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
     header = read_header(path)
     if header is None:
         return  # llama.cpp tells where it breaks off

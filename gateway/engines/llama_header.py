@@ -1,6 +1,7 @@
 """The beginning of a GGUF file: its metadata, and what its tensors are; no weights are read.
 
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the package ``gguf`` takes
+20 s for 262 144 tokens and 515 000 merges, this one 0.3 s (one core of a shared server CPU).
 """
 
 from __future__ import annotations

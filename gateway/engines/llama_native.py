@@ -25,8 +25,6 @@ from gateway.errors import ModelError
 
 logger = logging.getLogger("gateway.engines.llama")
 
-# Bytes at the end of a model file that are never all zero: more than any single bias, which may be.
-_END = 1 << 20
 _KV_TYPES = {
     "f32": llama_cpp.GGML_TYPE_F32,
     "f16": llama_cpp.GGML_TYPE_F16,
@@ -234,20 +232,6 @@ def _built_with_amx() -> bool:
 
 def _load_model(settings: LlamaSettings) -> Any:
     path = settings.model
-    with model_errors(f"chat model {path}", "a GGUF file"):
-        if not path.is_file():
-            raise ModelError(f"chat model {path} not found; download one or correct the path")
-        with path.open("rb") as file:
-            magic = file.read(4)
-            file.seek(max(0, path.stat().st_size - _END))
-            end = file.read()
-    if end and not any(end):
-        raise ModelError(
-            f"chat model {path} ends in zeros, as a copy that was cut short does; copy or "
-            "download it again"
-        )
-    if magic != b"GGUF":
-        raise ModelError(f"chat model {path} is not a GGUF file; convert it or choose another")
     with model_errors(f"chat model {path}", "a GGUF file"):
         require_loadable(path)
     params = llama_cpp.llama_model_default_params()

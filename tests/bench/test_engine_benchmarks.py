@@ -75,11 +75,19 @@ def test_a_chat_model_that_is_not_there_is_named_before_the_library_is_tried(
         asyncio.run(bench_llm(load_settings(None), thread_budget(2), 1))
 
 
-def test_a_chat_model_that_was_cut_short_is_one_clear_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:200_000],
+        lambda whole: whole.replace(b"block_count\4\0\0\0\4", b"block_count\4\0\0\0\0"),
+    ],
+    ids=["cut short", "what llama.cpp would end the process for"],
+)
+def test_a_damaged_chat_model_is_one_clear_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     whole = (ModelPaths(Path("models")).root / "starter/llm/model.gguf").read_bytes()
-    (tmp_path / "model.gguf").write_bytes(whole[:200_000])
+    (tmp_path / "model.gguf").write_bytes(damage(whole))
     monkeypatch.setenv("LLM_MODEL", str(tmp_path / "model.gguf"))
     with pytest.raises(ModelError, match=r"model\.gguf is damaged.*download it again"):
         asyncio.run(bench_llm(load_settings(None), thread_budget(2), 1))
