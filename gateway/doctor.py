@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from gateway.doctor_memory import chat_on_gpu, needed_memory
 from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
 from gateway.errors import ConfigError, ModelError
 from gateway.event_loop import run
 from gateway.logs import configure_logging
 from gateway.machine import available_memory, cpu_features, physical_cores
-from gateway.models.check import check_locked, configured_models
+from gateway.models.check import check_locked
 from gateway.servers.websocket import listen_problem
 from gateway.settings import Settings
 
@@ -31,8 +31,6 @@ Status = Literal["ok", "warn", "fail"]
 
 GIB = 1 << 30
 MIN_PYTHON = (3, 11)
-# Interpreter, libraries and the state of some calls, beside the models.
-BASE_MEMORY = GIB // 2
 LOW_DISK = 1 * GIB
 
 
@@ -163,14 +161,17 @@ def check_gpu(settings: Settings) -> Finding:
 
 
 def check_memory(settings: Settings) -> Finding:
-    """The models fit into the memory that is free."""
-    needed = BASE_MEMORY + sum(map(_size, _model_files(settings)))
-    available = available_memory()
+    """The models, the chat model's cache and all calls fit into the memory that is free."""
+    needed, available = needed_memory(settings), available_memory()
+    estimate = f"about {_gib(needed)} needed"
+    if chat_on_gpu(settings):
+        estimate += ", without the chat model, which is to be on the GPU"
     if available is None:
-        return Finding("memory", "ok", f"{_gib(needed)} needed; free memory not known")
-    detail = f"{_gib(available)} free, about {_gib(needed)} needed"
+        return Finding("memory", "ok", f"{estimate}; free memory not known")
+    detail = f"{_gib(available)} free, {estimate}"
     if available < needed:
-        return Finding("memory", "warn", detail, "free some, or choose smaller models")
+        advice = "free some, choose smaller models, or lower LLM_CONTEXT"
+        return Finding("memory", "warn", detail, advice)
     return Finding("memory", "ok", detail)
 
 
@@ -279,16 +280,6 @@ def _missing(requirement: str) -> str | None:
 def _numbers(version: str) -> tuple[int, ...]:
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
-
-
-def _model_files(settings: Settings) -> set[Path]:
-    models = configured_models(settings)
-    return {model.path / "model.bin" if model.kind == "stt" else model.path for model in models}
-
-
-def _size(path: Path) -> int:
-    # A file that is missing or cannot be read is for the check of its model.
-    return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def _gib(size: int) -> str:

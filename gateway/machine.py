@@ -8,7 +8,8 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _MEMINFO = Path("/proc/meminfo")
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP = Path("/sys/fs/cgroup")
+"""Of the container that this process is in, where it is in one (version 2 of the interface)."""
 
 
 def usable_cpus() -> frozenset[int]:
@@ -27,7 +28,7 @@ def physical_cores() -> int:
         if "core id" in fields and int(fields.get("processor", -1)) in usable:
             cores.add((fields.get("physical id"), fields["core id"]))
     count = len(cores) or len(usable)
-    quota = re.match(r"(\d+) (\d+)", _read(_CPU_QUOTA))
+    quota = re.match(r"(\d+) (\d+)", _read(_CGROUP / "cpu.max"))
     if quota:
         count = min(count, int(quota[1]) // int(quota[2]))
     return max(1, count)
@@ -40,9 +41,16 @@ def cpu_features() -> frozenset[str]:
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None when not known."""
+    """Bytes of memory that can be had without swapping, a container's limit respected; None when
+    not known."""
     match = re.search(r"^MemAvailable:\s*(\d+) kB", _read(_MEMINFO), re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+    known = [int(match[1]) * 1024] if match else []
+    limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
+    if limit.isdecimal() and used.isdecimal():
+        # Files that were read and are not in use count as used, but give way.
+        spare = re.search(r"^inactive_file (\d+)$", _read(_CGROUP / "memory.stat"), re.MULTILINE)
+        known.append(max(0, int(limit) - int(used) + (int(spare[1]) if spare else 0)))
+    return min(known, default=None)
 
 
 def _read(path: Path) -> str:

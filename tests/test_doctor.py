@@ -17,8 +17,10 @@ from pydantic import SecretStr
 
 from gateway import doctor
 from gateway.doctor import CHECKS, Finding, run_checks
+from gateway.doctor_memory import BASE, CALL, needed_memory
 from gateway.errors import ModelError
 from gateway.settings import Settings, load_settings
+from tests.engines.gguf_files import Given, write_gguf
 
 
 def configured(**values: Any) -> Settings:
@@ -98,9 +100,58 @@ def test_too_little_memory_for_the_models_is_a_warning(
     monkeypatch.setattr(doctor, "available_memory", lambda: 2 * doctor.GIB)
     finding = doctor.check_memory(settings)
     assert finding.status == "warn"
-    assert finding.detail == "2.0 GiB free, about 4.5 GiB needed"
+    assert finding.detail == "2.0 GiB free, about 4.4 GiB needed"
     monkeypatch.setattr(doctor, "available_memory", lambda: None)
     assert doctor.check_memory(settings).status == "ok"
+    there = settings.model_copy(update={"llm_gpu_layers": -1})
+    finding = doctor.check_memory(there)
+    assert finding.detail.startswith("about 0.4 GiB needed, without the chat model")
+
+
+# Qwen2.5 7B: 56 KiB for a token, as docs/models.md says.
+QWEN: dict[str, Given] = {
+    "general.architecture": "qwen2",
+    "qwen2.block_count": 28,
+    "qwen2.embedding_length": 3584,
+    "qwen2.attention.head_count": 28,
+    "qwen2.attention.head_count_kv": 4,
+}
+
+
+def test_the_chat_model_needs_memory_for_its_cache_too(tmp_path: Path) -> None:
+    model = write_gguf(tmp_path, QWEN)
+    settings = configured(
+        models_dir=tmp_path, stt_model="none", tts_voice="none", llm_model=str(model)
+    )
+
+    def cache(**changes: object) -> int:
+        fixed = BASE + CALL * settings.gateway_max_calls + model.stat().st_size
+        return needed_memory(settings.model_copy(update=changes)) - fixed
+
+    assert cache() == 8192 * 56 * 1024
+    assert cache(llm_context=16384) == 2 * cache()
+    assert cache(llm_kv_type="q8_0") == cache() * 17 // 32
+    write_gguf(tmp_path, {**QWEN, "qwen2.attention.key_length": 256})
+    assert cache() == 8192 * 28 * 4 * (256 + 128) * 2
+    write_gguf(tmp_path, {**QWEN, "qwen2.attention.head_count_kv": [4, 0] * 14})
+    assert cache() == 8192 * 28 * 1024
+    model.write_bytes(b"")
+    assert cache() == 0
+
+
+def test_voices_count_three_times_and_one_of_two_languages_once(tmp_path: Path) -> None:
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(bytes(1000))
+    (tmp_path / "stt").mkdir()
+    (tmp_path / "stt" / "model.bin").write_bytes(bytes(500))
+    settings = configured(
+        models_dir=tmp_path,
+        stt_model=str(tmp_path / "stt"),
+        llm_mode="remote",
+        tts_voice=str(voice),
+        gateway_max_calls=1,
+    )
+    assert needed_memory(settings) == BASE + CALL + 500 + 3000
 
 
 def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ CPUINFO = "\n".join(
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands for /proc; what a test does not write does not exist."""
+    """Stands for /proc and /sys/fs/cgroup; what a test does not write does not exist."""
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     monkeypatch.setattr(machine, "usable_cpus", lambda: frozenset(range(4)))
     return tmp_path
 
@@ -49,6 +49,19 @@ def test_without_the_files_every_usable_cpu_is_a_core(files: Path) -> None:
 def test_available_memory_is_in_bytes(files: Path) -> None:
     (files / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    2048 kB\n")
     assert machine.available_memory() == 2048 * 1024
+
+
+def test_a_container_has_no_more_memory_than_its_limit(files: Path) -> None:
+    (files / "meminfo").write_text("MemAvailable:    8192 kB\n")
+    (files / "memory.max").write_text("max\n")
+    (files / "memory.current").write_text("3145728\n")
+    assert machine.available_memory() == 8192 * 1024
+    (files / "memory.max").write_text("4194304\n")
+    assert machine.available_memory() == 1024 * 1024
+    (files / "memory.stat").write_text("anon 1\ninactive_file 524288\nactive_file 7\n")
+    assert machine.available_memory() == 1536 * 1024
+    (files / "memory.current").write_text("9999999\n")
+    assert machine.available_memory() == 0
 
 
 def test_this_machine_has_a_cpu() -> None:
