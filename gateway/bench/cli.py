@@ -34,7 +34,11 @@ def bench() -> None:
 def turns(
     scenarios: Annotated[
         Path,
-        typer.Option(help="Scenario file, or folder of scenario files.", metavar="DIR"),
+        typer.Option(
+            help="Scenario file, or folder of scenario files.",
+            metavar="FILE_OR_DIR",
+            show_default="the bundled set",
+        ),
     ] = _BUNDLED,
     url: Annotated[
         str | None,
@@ -166,8 +170,14 @@ async def _turns(
         return {**describe_machine(), "models": None, **turns_report(played)}
     log = RecordLog()
     room = max(settings.gateway_max_calls, calls + 1)
-    # Without acknowledgements, which callers would take for the answer.
-    changes = {"gateway_port": 0, "gateway_max_calls": room, "acknowledge_after_ms": 0}
+    changes = {
+        "gateway_port": 0,
+        # Every caller is let in: how many come at a time was chosen here.
+        "gateway_max_calls": room,
+        "load_refuse_ms": 0,
+        # Callers would take it for the answer.
+        "acknowledge_after_ms": 0,
+    }
     own = settings.model_copy(update=changes)
     async with Gateway(own, on_turn=log.add) as gateway:
         with console.status("loading the models"):

@@ -194,6 +194,8 @@ class TurnsBenchmark:
             greeted = await self._play(PreparedCall(Scenario(call, Path()), nothing), {}, 0)
             if self._refusals:
                 raise self._refusals[0]
+            if failure := greeted.caller.failure:
+                raise CallFailed(f"the call that measures the greeting broke off: {failure}")
             if greeting := greeted.caller.track.last:
                 lengths[hint] = greeting.sent_s
         return lengths

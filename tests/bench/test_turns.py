@@ -132,27 +132,35 @@ def test_a_refused_call_is_a_failed_one_and_the_others_are_played() -> None:
     assert report["turns"] == report["voice_to_voice_ms"]["n"] == 1
 
 
-def test_a_greeting_that_cannot_be_listened_to_is_one_clear_failure() -> None:
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(503, "takes no calls now"), (None, "measures the greeting broke off: .* code 1011")],
+)
+def test_a_greeting_that_cannot_be_listened_to_is_one_clear_failure(
+    status: int | None, message: str
+) -> None:
     turn = Turn(kind="interruption", say="Stop.", before_end_ms=300)
     call = Scenario(Call(name="x", language="en", turn=(turn,)), Path())
     seen: list[PlayedCall] = []
 
-    async def run() -> None:
-        def refuse(connection: ServerConnection, request: Request) -> Response:
-            return connection.respond(503, "full\n")
+    def refuse(connection: ServerConnection, request: Request) -> Response | None:
+        return None if status is None else connection.respond(status, "full\n")
 
-        fake = FakeGateway([])
-        async with serve(fake.handle, "127.0.0.1", 0, process_request=refuse) as server:
+    async def break_off(connection: ServerConnection) -> None:
+        await connection.close(1011)
+
+    async def run() -> None:
+        async with serve(break_off, "127.0.0.1", 0, process_request=refuse) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
             benchmark = TurnsBenchmark(url, 1, None, seen.append, HASTY)
             await benchmark.run([PreparedCall(call, [spoken(turn)])])
 
-    with pytest.raises(CallFailed, match="503"):
+    with pytest.raises(CallFailed, match=message):
         asyncio.run(run())
     assert [played.run for played in seen] == [0]
 
 
-def test_acknowledgements_are_not_measured_as_answers(
+def test_its_own_gateway_refuses_nobody_and_asks_nobody_to_hold_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Settings] = []
@@ -163,9 +171,15 @@ def test_acknowledgements_are_not_measured_as_answers(
 
     monkeypatch.setattr("gateway.app.Gateway", begin)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOAD_SPECULATION_MS", "99")
+    monkeypatch.setenv("LOAD_PARTIALS_MS", "120")
     (tmp_path / "set.toml").write_text(SET)
-    CliRunner().invoke(app, ["turns", "--scenarios", str(tmp_path)])
-    assert [settings.acknowledge_after_ms for settings in begun] == [0]
+    CliRunner().invoke(app, ["turns", "--scenarios", str(tmp_path), "--calls", "60"])
+    [own] = begun
+    assert (own.acknowledge_after_ms, own.load_refuse_ms) == (0, 0)
+    assert own.gateway_max_calls > 60
+    # What is given up under load is given up here too.
+    assert (own.load_speculation_ms, own.load_partials_ms) == (99, 120)
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_a_word_is_spoken(
