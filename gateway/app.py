@@ -105,6 +105,7 @@ class Gateway:
                 idle_timeout_s=settings.gateway_idle_timeout_s,
             ),
             load=self._load_monitor,
+            allowed_origins=settings.allowed_origins,
         )
 
     @property

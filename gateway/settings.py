@@ -22,6 +22,7 @@ from gateway.errors import ConfigError
 from gateway.machine import physical_cores
 from gateway.model_hints import stt_hints
 from gateway.model_paths import STARTER, ModelPaths, expanded, path_meant
+from gateway.servers.origins import normalised
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8765, ge=0, le=65535)
+    gateway_allowed_origins: str = ""
     gateway_max_calls: int = Field(default=50, ge=1, le=10_000)
     gateway_init_timeout_s: float = Field(default=10.0, gt=0, le=600)
     gateway_idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
@@ -114,6 +116,11 @@ class Settings(BaseSettings):
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that are served."""
         return _split(self.gateway_languages)
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Web pages of other hosts that may open calls."""
+        return _split(self.gateway_allowed_origins)
 
     @property
     def secrets(self) -> list[str]:
@@ -231,6 +238,19 @@ class Settings(BaseSettings):
             known = ",".join(SUPPORTED_LANGUAGES)
             raise ValueError(f"expected different codes out of {known}, separated by commas")
         return ",".join(codes)
+
+    @field_validator("gateway_allowed_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in _split(value):
+            try:
+                normalised(origin)
+            except ValueError:
+                raise ValueError(
+                    "expected '*', or scheme://host[:port] of each web page, separated by commas;"
+                    f" {origin!r} is none"
+                ) from None
+        return value
 
     @field_validator("load_partials_ms", "load_refuse_ms")
     @classmethod

@@ -143,6 +143,29 @@ def test_the_longest_waits_that_fit_under_each_limit_are_accepted(
     assert load_settings(None).turn_complete_ms == 2000
 
 
+def test_pages_that_may_open_calls_are_read_as_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(None).allowed_origins == ()
+    pages = " https://App.example/ ,http://[::1]:3000, null,"
+    monkeypatch.setenv("GATEWAY_ALLOWED_ORIGINS", pages)
+    wanted = ("https://app.example/", "http://[::1]:3000", "null")
+    assert load_settings(None).allowed_origins == wanted
+    monkeypatch.setenv("GATEWAY_ALLOWED_ORIGINS", "*")
+    assert load_settings(None).allowed_origins == ("*",)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["app.example", "https://app.example/talk", "https://*.example", "https://", "http://[::g]"],
+)
+def test_a_page_that_is_none_is_told(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = f"http://ok.example,{page}"
+    monkeypatch.setenv("GATEWAY_ALLOWED_ORIGINS", value)
+    assert problems() == [
+        f"GATEWAY_ALLOWED_ORIGINS={value!r}: expected '*', or scheme://host[:port] of each web"
+        f" page, separated by commas; {page!r} is none"
+    ]
+
+
 def test_words_are_read_in_any_case_and_with_spaces_around(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.frames import CloseCode
 
 from gateway.calls.base import CallFactory, RunningCall
 from gateway.calls.registry import CallRegistry, Place
@@ -21,6 +22,13 @@ from gateway.protocols.base import CallProtocol, Received
 from gateway.servers.outbox import DEFAULT_LIMIT, Outbox, OutboxTransport
 
 logger = logging.getLogger(__name__)
+
+_BROKEN_RULES = (
+    CloseCode.PROTOCOL_ERROR,
+    CloseCode.INVALID_DATA,
+    CloseCode.MESSAGE_TOO_BIG,
+)
+"""Close codes that answer what is no message, or too large a one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +156,17 @@ class CallConnection:
                     self._outbox.close(*received.close)
         except ConnectionClosedOK:
             return "closed"
-        except ConnectionClosed:
+        except ConnectionClosed as error:
+            sent = error.sent
+            # Else it is the client's own, sent back.
+            if sent is not None and not error.rcvd_then_sent and sent.code in _BROKEN_RULES:
+                self._closed_for(f"{sent.code} {sent.reason}")
             return "connection_lost"
+
+    def _closed_for(self, violation: str) -> None:
+        """Count and log a violation that the close code tells the client."""
+        self._counters["violations"] += 1
+        logger.info("connection closed: %s", violation)
 
     def _handle(self, call_id: str, event: EdgeEvent, arrived: float) -> None:
         call = self._calls.get(call_id)
@@ -260,9 +277,11 @@ class CallConnection:
         self._outbox.close(*close or (1000, "the call is over"))
 
     def _init_timed_out(self) -> None:
-        if self._place is not None:
+        if self._place is not None and not self._outbox.closing:
             limit = self._limits.init_timeout_s
-            self._outbox.close(4408, f"expected 'init' within {limit:g} s")
+            text = f"expected 'init' within {limit:g} s"
+            self._outbox.close(4408, text)
+            self._closed_for(f"4408 {text}")
 
     async def _watch_idle(self) -> None:
         """End each call whose client has sent no audio for the idle timeout."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,6 +12,9 @@ from websockets.http11 import Request, Response
 
 from gateway.calls.load import LoadMonitor
 from gateway.calls.registry import CallRegistry
+from gateway.servers.origins import AllowedOrigins
+
+logger = logging.getLogger(__name__)
 
 CALL_PATHS = ("/", "/call")
 """Where a client opens the WebSocket of its calls."""
@@ -48,11 +52,16 @@ class HttpPages:
     """Answers a request before the upgrade; None lets a call through."""
 
     def __init__(
-        self, registry: CallRegistry, readiness: Readiness, load: LoadMonitor | None = None
+        self,
+        registry: CallRegistry,
+        readiness: Readiness,
+        load: LoadMonitor | None = None,
+        origins: AllowedOrigins | None = None,
     ) -> None:
         self._registry = registry
         self._readiness = readiness
         self._load = load or LoadMonitor()
+        self._origins = origins or AllowedOrigins()
 
     def answer(self, request: Request) -> Response | None:
         """The page for this path, or a refusal, or None for a call that may upgrade."""
@@ -64,6 +73,9 @@ class HttpPages:
         if path not in CALL_PATHS:
             paths = f"WebSocket: {' '.join(CALL_PATHS)}\nHTTP: {HEALTH_PATH} {READY_PATH}\n"
             return text_response(HTTPStatus.NOT_FOUND, f"No such path here.\n{paths}")
+        if (refusal := self._origins.refusal(request.headers)) is not None:
+            logger.info("call refused: %s", refusal)
+            return text_response(HTTPStatus.FORBIDDEN, refusal + "\n")
         if not self._readiness.ready:
             waiting = ", ".join(name for name, up in self._readiness.parts.items() if not up)
             return unavailable(f"the gateway is not ready, waiting for: {waiting}")

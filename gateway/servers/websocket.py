@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -21,10 +21,21 @@ from gateway.protocols.base import CallProtocol
 from gateway.protocols.native import NativeProtocol
 from gateway.servers.connection import CallConnection, EdgeLimits
 from gateway.servers.http import HttpPages, Readiness, unavailable
+from gateway.servers.origins import AllowedOrigins
 
 logger = logging.getLogger(__name__)
 
 PING_S = 20.0
+
+READ_SIZE = 4096
+"""Bytes of a socket that are read before the others have their turn. As many as asyncio would read
+hold tens of thousands of tiny frames, over which every other call would wait for a second.
+"""
+
+MAX_UNREAD = 1 << 20
+"""Bytes that a socket may hold for a client that does not read. Messages wait in the outbox before
+they come to as much: these are answers to pings, which nothing else bounds.
+"""
 
 
 class _Socket(ServerConnection):
@@ -33,11 +44,25 @@ class _Socket(ServerConnection):
     place: Place | None = None
     gone = False
     sockets: set[_Socket] | None = None
+    counters: Counter[str] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # uvloop has its own
+            transport.max_size = READ_SIZE
         if self.sockets is not None:
             self.sockets.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        unread = self.transport.get_write_buffer_size()
+        if unread > MAX_UNREAD and not self.transport.is_closing():
+            logger.warning(
+                "connection dropped: the client does not read, %d bytes were waiting", unread
+            )
+            if self.counters is not None:
+                self.counters["overflows"] += 1
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -58,6 +83,7 @@ class WebSocketServer:
         readiness: calls are refused until everything in it is up.
         protocol_factory: makes the protocol of each socket.
         load: shown on the page that tells whether calls are taken.
+        allowed_origins: web pages that may open calls, besides those of the host that is called.
     """
 
     def __init__(
@@ -71,12 +97,14 @@ class WebSocketServer:
         protocol_factory: Callable[[], CallProtocol] = NativeProtocol,
         limits: EdgeLimits | None = None,
         load: LoadMonitor | None = None,
+        allowed_origins: Iterable[str] = (),
     ) -> None:
         self._call_factory = call_factory
         self._registry = registry
         self._host = host
         self._port = port
-        self._pages = HttpPages(registry, readiness or Readiness(), load)
+        origins = AllowedOrigins(allowed_origins)
+        self._pages = HttpPages(registry, readiness or Readiness(), load, origins)
         self._protocol_factory = protocol_factory
         self._limits = limits or EdgeLimits()
         self._server: Server | None = None
@@ -150,7 +178,7 @@ class WebSocketServer:
 
     def _create_connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
         ws = _Socket(*args, **kwargs)
-        ws.sockets = self._sockets
+        ws.sockets, ws.counters = self._sockets, self.counters
         return ws
 
     def _process_request(self, ws: ServerConnection, request: Request) -> Response | None:

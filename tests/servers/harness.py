@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -100,12 +100,18 @@ class Bench:
         limits: EdgeLimits,
         readiness: Readiness | None,
         call_type: Callable[[str, CallTransport], FakeCall],
+        allowed_origins: Iterable[str] = (),
     ) -> None:
         self.calls: dict[str, FakeCall] = {}
         self.registry = CallRegistry(max_calls)
         self._call_type = call_type
         self.server = WebSocketServer(
-            self._make, self.registry, port=0, limits=limits, readiness=readiness
+            self._make,
+            self.registry,
+            port=0,
+            limits=limits,
+            readiness=readiness,
+            allowed_origins=allowed_origins,
         )
 
     def _make(self, call_id: str, transport: CallTransport) -> FakeCall:
@@ -131,12 +137,14 @@ async def serving(
     limits: EdgeLimits | None = None,
     readiness: Readiness | None = None,
     call_type: Callable[[str, CallTransport], FakeCall] = FakeCall,
+    allowed_origins: Iterable[str] = (),
 ) -> AsyncIterator[Bench]:
     bench = Bench(
         max_calls=max_calls,
         limits=limits or EdgeLimits(),
         readiness=readiness,
         call_type=call_type,
+        allowed_origins=allowed_origins,
     )
     async with bench.server:
         yield bench

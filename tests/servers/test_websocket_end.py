@@ -87,6 +87,27 @@ def test_a_client_that_never_reads_is_dropped() -> None:
     run(test)
 
 
+def test_a_client_that_pings_and_never_reads_is_dropped() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as beside, bench.connect() as ws:
+            await beside.send(init("beside"))
+            await ws.send(init("deaf"))
+            await echo_works(ws, "deaf")
+            ws.transport.pause_reading()
+            pings = (b"\x89\xfd\0\0\0\0" + bytes(125)) * 500
+            call = bench.calls["deaf"]
+            for _ in range(1000):  # more than the buffers of the two kernels hold
+                if call.returned.is_set():
+                    break
+                ws.transport.write(pings)
+                await echo_works(beside, "beside")
+            assert call.end == "connection_lost"
+            assert bench.server.counters["overflows"] == 1
+            ws.transport.abort()
+
+    run(test)
+
+
 def test_closing_does_not_wait_for_a_client_that_never_reads() -> None:
     class Filled(FakeCall):
         async def run(self) -> None:

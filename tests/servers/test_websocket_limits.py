@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from unittest.mock import Mock
 
 import pytest
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.server import ServerProtocol
 
 from gateway.errors import ConfigError
 from gateway.events import CallStarted, EdgeEvent
+from gateway.protocols.native import MAX_BAD_JSON
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
-from gateway.servers.websocket import WebSocketServer, listen_problem
+from gateway.servers.websocket import READ_SIZE, WebSocketServer, listen_problem
 from tests.servers.harness import (
     FRAME,
     Bench,
@@ -151,7 +154,9 @@ def test_a_connection_that_is_lost_before_its_upgrade_is_answered_holds_no_place
             assert server is not None
             # As uvloop may do it: the loss is told before the request has been looked at.
             ws = bench.server._create_connection(ServerProtocol(), server)
-            ws.connection_made(Mock(spec=asyncio.Transport))
+            transport = Mock(spec=asyncio.Transport)
+            transport.get_write_buffer_size.return_value = 0
+            ws.connection_made(transport)
             ws.data_received(UPGRADE)
             ws.connection_lost(None)
             await asyncio.gather(*server.handler_tasks)
@@ -234,11 +239,99 @@ def test_a_call_is_told_that_it_is_ready_before_it_hears_anything() -> None:
     run(test)
 
 
-def test_a_socket_without_init_is_closed() -> None:
+def closings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log tells of connections that the gateway closed."""
+    return [text for text in caplog.messages if text.startswith("connection closed: ")]
+
+
+def test_a_socket_without_init_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
+        caplog.set_level(logging.INFO)
         limits = EdgeLimits(init_timeout_s=0.01)
         async with serving(limits=limits) as bench, bench.connect() as ws:
             assert await close_code(ws) == 4408
+            assert closings(caplog) == ["connection closed: 4408 expected 'init' within 0.01 s"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason"),
+    [
+        (b"\x81\xff\0\0\0\0\0\x04\0\1", 1009, "frame with 262145 bytes exceeds limit of"),
+        (b"\x81\x81\0\0\0\0\xff", 1007, "invalid start byte at position 0"),
+        (b"\x83\x80\0\0\0\0", 1002, "invalid opcode"),
+        (b"\x81\x81\0\0\0\0x" * (MAX_BAD_JSON + 1), 1007, "more than 10 messages were not JSON"),
+    ],
+    ids=["too large", "not UTF-8", "no such frame", "no JSON"],
+)
+def test_what_is_no_message_is_told_in_the_close_reason_and_in_the_log(
+    sent: bytes, code: int, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        caplog.set_level(logging.INFO)
+        async with serving() as bench, bench.connect() as beside, bench.connect() as ws:
+            await beside.send(init("beside"))
+            await ws.send(init())
+            ws.transport.write(sent)
+            assert await close_code(ws) == code
+            assert ws.close_reason is not None and ws.close_reason.startswith(reason)
+            await bench.calls["c1"].returned.wait()
+            assert closings(caplog) == [f"connection closed: {code} {ws.close_reason}"]
+            await echo_works(beside, "beside")
+
+    run(test)
+
+
+def test_a_socket_that_is_closing_already_is_not_closed_for_another_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        caplog.set_level(logging.INFO)
+        limits = EdgeLimits(init_timeout_s=0.05, close_timeout_s=0.1)
+        async with serving(limits=limits) as bench, bench.connect() as ws:
+            ws.transport.pause_reading()
+            for _ in range(MAX_BAD_JSON + 1):
+                await ws.send("x")
+            await bench.closed()
+            text = "connection closed: 1007 more than 10 messages were not JSON"
+            assert closings(caplog) == [text]
+            ws.transport.abort()
+
+    run(test)
+
+
+def test_a_code_with_which_the_client_closes_is_no_violation_of_its(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        caplog.set_level(logging.INFO)
+        async with serving() as bench, bench.connect() as ws:
+            await ws.send(init())
+            await ws.close(1002, "you broke the rules")
+        assert closings(caplog) == [] and bench.server.counters["violations"] == 0
+
+    run(test)
+
+
+def test_a_flood_is_read_in_small_pieces_between_which_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces: list[int] = []
+    data_received = ServerConnection.data_received
+
+    def noting(self: ServerConnection, data: bytes) -> None:
+        pieces.append(len(data))
+        data_received(self, data)
+
+    monkeypatch.setattr(ServerConnection, "data_received", noting)
+
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws:
+            await ws.send(init())
+            ws.transport.write(b"\x8a\x80\0\0\0\0" * 10_000)
+            await echo_works(ws)
+        assert sum(pieces) > 60_000 and max(pieces) <= READ_SIZE
 
     run(test)
 
