@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -126,14 +126,19 @@ class _JsonFormatter(_Formatter):
         }
         if traceback:
             entry["traceback"] = traceback
-        return json.dumps(entry, ensure_ascii=False)
+        # json.dumps leaves line ends and terminal commands above ASCII as they are.
+        return _escaped(json.dumps(entry, ensure_ascii=False), lambda c: json.dumps(c)[1:-1])
 
 
 def _one_line(text: str) -> str:
     """Keep a client from forging log lines: control characters become escapes."""
+    return _escaped(text, lambda c: repr(c)[1:-1])
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else escape(c) for c in text)
 
 
 class _WebsocketsFilter(logging.Filter):

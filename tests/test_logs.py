@@ -123,6 +123,21 @@ def test_a_client_cannot_forge_a_line(log: Log) -> None:
     assert r"call_id=c1\n12:00 ERROR: a\r\nb\x1b[31m" in stream.getvalue()
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("sign", ["\x85", "\x9b", "\u2028", "\u202e", "\ud800", "\U000e0001"])
+def test_no_sign_that_is_not_printed_stands_in_a_line(
+    sign: str, log_format: LogFormat, log: Log
+) -> None:
+    stream = log(log_format=log_format)
+    with log_context(call_id=f"c{sign}1"):
+        logging.getLogger("gateway.x").info("привет%s", sign)
+    line = stream.getvalue()
+    assert line.endswith("\n") and line[:-1].isprintable() and "привет" in line
+    if log_format == "json":
+        entry = json.loads(line)
+        assert entry["call_id"] == f"c{sign}1" and entry["message"] == f"привет{sign}"
+
+
 def test_lines_below_the_level_are_left_out(log: Log) -> None:
     stream = log("WARNING")
     logging.getLogger("gateway.x").info("quiet")
