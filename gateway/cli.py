@@ -1,4 +1,4 @@
-"""The command line: voice-gateway serve | call | demo | replay | doctor."""
+"""The command line: voice-gateway serve | call | demo | replay | doctor | bench | models."""
 
 from __future__ import annotations
 
