@@ -75,7 +75,7 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-def require_target(target: Path) -> None:
+def require_target(target: Path, store: ModelStore) -> None:
     """Check that a bundle can be written to a path, before much time is spent on it.
 
     Raises:
@@ -92,6 +92,10 @@ def require_target(target: Path) -> None:
         if not target.parent.is_dir():
             raise ModelError(
                 f"--bundle {target}: there is no folder {target.parent}; make it first"
+            )
+        if store.holds(target):
+            raise ModelError(
+                f"--bundle {target} would be among the files of the models; name a file elsewhere"
             )
     except OSError as error:
         raise disk_error(error, target) from error
@@ -131,7 +135,7 @@ def pack(
     Raises:
         ModelError: a model is not there or not whole, or the file cannot be written.
     """
-    require_target(target)
+    require_target(target, store)
     models = locked_models(store, names)
     if not models:
         stray = store.unrecorded()

@@ -62,10 +62,12 @@ def list_models() -> None:
     catalogue, lock = load_catalogue(store.root), store.read()
     unfinished = store.unfinished()
     used = _used()
-    table = Table(title=f"models in {escape(str(store.root))}")
+    table = Table(title=f"models in {escape(str(store.root))}", pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for heading in ("kind", "size", "languages", "licence", "state"):
+    for heading in ("kind", "size", "languages", "licence"):
         table.add_column(heading, overflow="fold")
+    # As wide as its longest word; without pad_edge all fits into 80 columns.
+    table.add_column("state", min_width=len("downloaded,"), overflow="fold")
     for name in dict.fromkeys([*catalogue.models, *lock.models]):
         locked = lock.models.get(name)
         model = locked or catalogue.models[name]
@@ -217,7 +219,7 @@ def _obtain(
     catalogue = load_catalogue(store.root)
     models, extra = catalogue.choose(names), catalogue.settings_of(names)
     if bundle:
-        require_target(bundle)
+        require_target(bundle, store)
         _require_room(store, bundle, models)
     if models:
         download_models(store, _hub(), models, _report)
@@ -244,6 +246,8 @@ def _require_room(store: ModelStore, bundle: Path, models: Mapping[str, Catalogu
 def _hub() -> Hub:
     # The gateway reports to nobody; huggingface_hub reads this when it is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not os.environ.get("HF_ENDPOINT", "").strip():
+        os.environ.pop("HF_ENDPOINT", None)  # set to nothing means not set
     try:
         from gateway.models.hub import Hub
     except ValueError as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dotenv import set_key
+from dotenv.parser import parse_stream
 from pydantic_settings import BaseSettings
 
 from gateway.env_file import env_file_values, not_in_environment
@@ -19,6 +22,7 @@ from gateway.settings import SUPPORTED_LANGUAGES, Settings
 
 # Read the same with and without quotes by .env readers, shells and container tools.
 _PLAIN = re.compile(r"[\w./=,:+@%-]*\Z")
+_BEFORE_NAME = re.compile(r"\s*(export\s+)?")
 
 
 class _Unchecked(BaseSettings):
@@ -90,11 +94,7 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
     real = os.path.realpath(path)
     try:
         before = os.stat(real) if os.path.exists(real) else None
-        for key, value in values.items():
-            quote = "never" if _PLAIN.match(value) else "always"
-            set_key(real, key, value, quote_mode=quote, encoding="utf-8")
-            if before is not None:
-                _give_back(real, before)
+        _replace(real, _with_values(_text(real) if before else "", values), before)
     except (OSError, UnicodeEncodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a path is not UTF-8"
         raise ConfigError(
@@ -103,10 +103,57 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
         ) from error
 
 
-def _give_back(path: str, before: os.stat_result) -> None:
-    """Restore group and owner, as the service that reads it may be another user: set_key replaces
-    the file and keeps its mode only.
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _with_values(text: str, values: Mapping[str, str]) -> str:
+    """The text of a .env file with other values; line ends, blank lines and ``export`` stay.
+
+    A name is replaced wherever it stands, in upper or lower case: the last one counts.
     """
+    end = "\r\n" if "\r\n" in text else "\n"
+    lines = {key.lower(): f"{key}={_quoted(value)}{end}" for key, value in values.items()}
+    mark = text[: text.startswith("\ufeff")]
+    missing, result = dict(lines), mark
+    for binding in parse_stream(io.StringIO(text.removeprefix(mark))):
+        key, original = (binding.key or "").lower(), binding.original.string
+        if key in lines:
+            missing.pop(key, None)
+            before_name = _BEFORE_NAME.match(original)
+            original = f"{before_name[0] if before_name else ''}{lines[key]}"
+        result += original
+    if missing and result != mark and not result.endswith(("\n", "\r")):
+        result += end
+    return result + "".join(missing.values())
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.match(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _replace(path: str, text: str, before: os.stat_result | None) -> None:
+    """Replace a file as a whole, readable by its owner only if it is new."""
+    number, beside = tempfile.mkstemp(prefix=".env-", dir=os.path.dirname(path))
+    try:
+        with open(number, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if before is not None:
+            os.chmod(beside, stat.S_IMODE(before.st_mode))
+        os.replace(beside, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(beside)
+    if before is not None:
+        _give_back(path, before)
+
+
+def _give_back(path: str, before: os.stat_result) -> None:
+    """Restore group and owner, as the service that reads it may be another user."""
     with suppress(OSError):
         # The group first: giving it to another owner is left to root.
         os.chown(path, -1, before.st_gid)

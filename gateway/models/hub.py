@@ -7,6 +7,7 @@ kept, so only its parts below that are used: metadata, and a transfer that goes 
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import urllib.request
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url
@@ -36,8 +38,9 @@ from gateway.models.checksums import Checksum, checksum_of_etag
 # The HTTP library under huggingface_hub changes between its versions; this is its base error.
 _HttpError: type[BaseException] = HfHubHTTPError.__bases__[0]
 _http = import_module(_HttpError.__module__.partition(".")[0])
-# Of what breaks a transfer, http_get goes on by itself after all but these.
-_BROKEN: tuple[type[BaseException], ...] = (_http.ReadError, _http.WriteError)
+# Of what breaks a transfer, http_get goes on by itself after all but these; it calls itself for
+# that, so not without an end.
+_BROKEN: tuple[type[BaseException], ...] = (_http.ReadError, _http.WriteError, RecursionError)
 _BREAKS = 5
 
 CHUNK = 64 * 1024
@@ -73,6 +76,45 @@ class RemoteModel:
     entry: CatalogueModel
     commit: str | None
     files: tuple[RemoteFile, ...]
+
+
+class _Part(io.BufferedRandom):
+    """What is there of a file. http_get writes all that comes, and starts over whenever a server
+    ignores the offset, without an end; this is the end of both.
+    """
+
+    def __init__(self, path: Path, file: RemoteFile, endpoint: str) -> None:
+        super().__init__(io.FileIO(path, "r+"))
+        self._file, self._endpoint, self._restarts = file, endpoint, 0
+
+    def write(self, data: Any, /) -> int:
+        """Write on.
+
+        Raises:
+            ModelError: more comes than was announced.
+        """
+        if self.tell() + len(data) > self._file.size:
+            raise ModelError(
+                f"more than the {self._file.size} bytes that were announced came for "
+                f"{self._file.name}; something between here and {self._endpoint} (proxy, mirror) "
+                "changes or replaces it"
+            )
+        return super().write(data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Start over.
+
+        Raises:
+            ModelError: that was done often.
+        """
+        self._restarts += 1
+        if self._restarts > _BREAKS:
+            raise ModelError(
+                f"the connection to {self._endpoint} breaks before all of {self._file.name} came, "
+                "and the server gives no rest of a file, only all of it; try another network or "
+                "mirror (HF_ENDPOINT), or install a bundle: --from-bundle FILE.tar"
+            )
+        return super().truncate(size)
 
 
 class Hub:
@@ -125,7 +167,10 @@ class Hub:
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         # The library's own are 10 MB, and it drops the one that a cut falls into.
         constants.DOWNLOAD_CHUNK_SIZE = CHUNK
-        with hub_errors(self.endpoint, file.name), part.open("r+b") as target:
+        with (
+            hub_errors(self.endpoint, file.name),
+            _Part(part, file, self.endpoint) as target,
+        ):
             if target.seek(0, os.SEEK_END) > file.size:
                 target.seek(0)
                 target.truncate()
@@ -193,7 +238,7 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise
-        # http_get's own: fewer or more bytes came than were announced.
+        # http_get's own: fewer bytes came than were announced.
         raise ModelError(f"the transfer of {what} ended early; {_GO_ON}") from error
 
 

@@ -76,8 +76,9 @@ def read_lock(path: Path) -> Lock:
         raise disk_error(error, path) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{path} is damaged ({error}); delete it and run voice-gateway models download for the "
-            "models you use: files that are whole are not downloaded again"
+            f"{path} is damaged ({error}), or of a newer gateway; delete it and run "
+            "voice-gateway models download for the models you use: files that are whole are not "
+            "downloaded again"
         ) from error
 
 

@@ -6,6 +6,7 @@ is not whole yet; it is on the same disk, so that a model is placed by renaming 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,15 @@ class ModelStore:
     def unpacking(self, name: str) -> Path:
         """Where a bundle's model is unpacked: a download of it keeps its parts meanwhile."""
         return self.incoming(f"{_UNPACKING}{name}")
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of ours: in a folder of models, or beside them with our name."""
+        root, real = os.path.realpath(self.root), os.path.realpath(path)
+        if not real.startswith(os.path.join(root, "")):
+            return False
+        first, *below = os.path.relpath(real, root).split(os.sep)
+        ours = {"lock.json", "catalogue.toml", ".lock"}
+        return first in {*KIND_TITLES, "starter", ".incoming"} if below else first in ours
 
     def unfinished(self) -> set[str]:
         """Names of the models that are not complete yet.

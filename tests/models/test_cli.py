@@ -15,9 +15,12 @@ import pytest
 from huggingface_hub import constants
 
 from gateway.cli import main
-from gateway.models import env
+from gateway.env_file import env_file_values
+from gateway.errors import ConfigError
 from gateway.models import hub as hub_module
+from gateway.models.cli import _hub
 from gateway.models.disk import RESERVE
+from gateway.models.env import write_env
 from gateway.settings import load_settings
 from tests.models.local_hub import LocalHub
 
@@ -124,13 +127,43 @@ def test_a_folder_in_place_of_the_settings_is_told(
 def test_settings_that_cannot_be_written_are_told(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def set_key(*_args: object, **_kwargs: object) -> None:
+    def replace(*_args: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", ".env")
 
-    monkeypatch.setattr(env, "set_key", set_key)
-    assert run(monkeypatch, "download", "talking", "--write-env") == 2
-    shown = capsys.readouterr().err
-    assert ".env cannot be written" in shown and "MODELS_DIR" not in shown
+    Path(".env").write_text("A=1\n")
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(ConfigError, match=r"\.env cannot be written") as failure:
+        write_env(Path(".env"), {"LLM_MODEL": "talking"})
+    assert "MODELS_DIR" not in str(failure.value)
+    assert Path(".env").read_text() == "A=1\n" and len(list(Path().glob(".env*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("A=1\r\nSTT_MODEL=x\r\n", "A=1\r\nSTT_MODEL=new\r\n"),
+        ("A=1\r\nB=2", "A=1\r\nB=2\r\nSTT_MODEL=new\r\n"),
+        ("# a\n\nexport STT_MODEL=x # b\nB='y'\n", "# a\n\nexport STT_MODEL=new\nB='y'\n"),
+        ("STT_MODEL=x\nstt_model=y\n", "STT_MODEL=new\nSTT_MODEL=new\n"),
+        ("\ufeffSTT_MODEL=x\n", "\ufeffSTT_MODEL=new\n"),
+        ("\ufeff", "\ufeffSTT_MODEL=new\n"),
+        ("", "STT_MODEL=new\n"),
+        ('P="\nSTT_MODEL=x\n"', 'P="\nSTT_MODEL=x\n"\nSTT_MODEL=new\n'),
+    ],
+)
+def test_the_rest_of_the_settings_stays_as_it_is(tmp_path: Path, before: str, after: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(before, encoding="utf-8", newline="")
+    write_env(file, {"STT_MODEL": "new"})
+    assert file.read_bytes().decode() == after
+    assert env_file_values(file)["stt_model"] == "new"
+
+
+@pytest.mark.parametrize("value", ["/my models", "a'b", "a\\", "\\'", 'x"$Y #', "/модели"])
+def test_a_value_is_read_as_it_was_written(tmp_path: Path, value: str) -> None:
+    write_env(tmp_path / ".env", {"MODELS_DIR": value, "A": "1"})
+    assert env_file_values(tmp_path / ".env") == {"models_dir": value, "a": "1"}
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
 def test_settings_that_cannot_be_read_are_told(
@@ -402,7 +435,7 @@ def test_the_list_shows_states(
     assert run(monkeypatch, "list") == 0
     lines = capsys.readouterr().out.splitlines()
     state = {
-        name: next(line for line in lines if line.startswith(f"│ {name}"))
+        name: next(line for line in lines if line.startswith(f"│{name}"))
         for name in ("hearing", "talking", "speaking", "whisper-small")
     }
     assert "damaged" in state["hearing"] and "in use" not in state["hearing"]
@@ -410,6 +443,32 @@ def test_the_list_shows_states(
     assert "unfinished" in state["speaking"]
     assert "~486 MB" in state["whisper-small"] and "MIT" in state["whisper-small"]
     assert any(line.startswith("tiny (~0 MB): for tests") for line in lines)
+
+
+def test_the_words_of_the_list_are_whole_in_80_columns(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "download", "talking") == 0
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(monkeypatch, "list") == 0
+    shown = capsys.readouterr().out
+    assert "downloaded" in shown and "fine-tuned" in shown
+    assert all(line.endswith("│") for line in shown.splitlines() if line.startswith("│"))
+
+
+@pytest.mark.parametrize("place", ["llm/talking/b.tar", "lock.json", "starter/b.tar"])
+def test_a_bundle_is_not_put_among_the_files_of_the_models(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    assert run(monkeypatch, "download", "talking") == 0
+    (models / "starter").mkdir()
+    record = (models / "lock.json").read_bytes()
+    assert run(monkeypatch, "download", "--bundle", models / place) == 2
+    assert "would be among the files of the models" in capsys.readouterr().err
+    assert (models / "lock.json").read_bytes() == record
+    assert run(monkeypatch, "download", "--bundle", models / "all.tar") == 0
+    assert run(monkeypatch, "verify", "talking") == 0
 
 
 def test_verify_finds_damage_and_says_how_to_repair_it(
@@ -481,6 +540,15 @@ def test_the_script_is_the_same_command_and_takes_the_mirror_from_the_environmen
     # The library's progress bars, one for each file.
     assert "model.bin" in done.stderr and "100%" in done.stderr
     assert len(hub.transfers) == 5
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_a_mirror_that_is_set_to_nothing_is_none(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", value)
+    _hub()
+    assert "HF_ENDPOINT" not in os.environ
 
 
 @pytest.mark.parametrize(

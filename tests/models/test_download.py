@@ -154,6 +154,35 @@ def test_connections_that_break_early_make_progress(
     assert (downloads.store.root / "llm/talking/chat.gguf").read_bytes() == content
 
 
+def test_any_number_of_breaks_is_bridged(downloads: Downloads) -> None:
+    content = noise(5, 600 * CHUNK)
+    downloads.hub.files["chat/small/chat.gguf"] = content
+    downloads.hub.cuts["chat.gguf"] = [CHUNK] * 600
+    downloads.run("talking")
+    assert (downloads.store.root / "llm/talking/chat.gguf").read_bytes() == content
+
+
+def test_a_server_that_ignores_offsets_and_always_breaks_is_given_up(downloads: Downloads) -> None:
+    downloads.hub.ignores_ranges = True
+    downloads.hub.cuts["chat.gguf"] = [7 * CHUNK] * ALWAYS
+    assert "gives no rest of a file" in downloads.fails("talking")
+    assert len(downloads.hub.transfers) < 10
+    downloads.hub.cuts.clear()
+    downloads.run("talking")
+
+
+def test_more_bytes_than_announced_are_not_written(downloads: Downloads) -> None:
+    key = "chat/small/chat.gguf"
+    downloads.hub.served[key] = downloads.hub.files[key] + noise(6, 300 * CHUNK)
+    message = downloads.fails("talking")
+    assert "more than the 30004 bytes that were announced" in message
+    [part] = downloads.parts()
+    assert part.stat().st_size <= 30004 and downloads.visible() == []
+    downloads.hub.served.clear()
+    downloads.run("talking")
+    assert downloads.visible() == ["llm/talking", "llm/talking/chat.gguf"]
+
+
 def test_a_connection_that_is_reset_goes_on_at_the_offset_that_was_reached(
     downloads: Downloads,
 ) -> None:
