@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -127,6 +128,19 @@ class Player:
             self._pending.append(samples)
             self._pending_samples += len(samples)
             self._wake.set()
+
+    def needed_at(self, generation: int) -> float:
+        """When the ear runs dry of this reply unless more speech is enqueued; see `Need`.
+
+        Returns:
+            monotonic seconds; in the past if the ear waits already, and infinity while the reply
+            is held or paused, because the caller may never hear the rest of it.
+        """
+        if generation != self._generation or self._held or self._paused:
+            return math.inf
+        if not self._pending:
+            return self._plays_until
+        return max(self._plays_until, self._clock()) + seconds(self._pending_samples)
 
     def complete(self, generation: int) -> None:
         """The reply has been enqueued to its end: silence from here on is no underrun."""

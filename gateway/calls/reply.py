@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import assert_never
 
 from gateway.calls.player import Player
@@ -156,11 +157,12 @@ class ReplyTask:
 
     async def _speak(self) -> None:
         generation, language = self._command.generation, self._command.language
+        needed = partial(self._player.needed_at, generation)
         spoken = 0
         while (piece := await self._pieces.get()) is not None:
             if spoken >= _PIECES_AHEAD:
                 await self._released.wait()
-            async with aclosing(self._synthesizer.stream(piece, language)) as parts:
+            async with aclosing(self._synthesizer.stream(piece, language, needed)) as parts:
                 async for speech in parts:
                     self._stopwatch.first_speech(generation, self._clock())
                     words = tuple((word.text, word.end) for word in speech.words)

@@ -7,7 +7,8 @@ work across calls, and raise only the matching EngineError while serving. All au
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import math
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, Protocol, runtime_checkable
@@ -23,6 +24,17 @@ class Priority(IntEnum):
     PARTIAL = 2
 
 
+Need = Callable[[], float]
+"""When something is needed that an engine was asked for, in monotonic seconds: in the past if it is
+missing already, infinity while nobody knows whether it ever is. Engines ask whenever they choose
+what to do next, in any of their threads, so the answer may change meanwhile."""
+
+
+def at_once() -> float:
+    """The `Need` of what somebody waits for: since it was asked for."""
+    return -math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
     """How busy an engine is at this moment.
@@ -30,7 +42,7 @@ class EngineLoad:
     Attributes:
         waiting: requests that have not begun.
         wait_s: how long the oldest of them has waited, in seconds; guesses do not count, because
-            they may wait.
+            they may wait, nor does what is needed much later.
         step_s: what one step takes that all running replies share, in seconds; 0 where there is
             none.
     """
@@ -208,12 +220,17 @@ class Speech:
 class Synthesizer(Protocol):
     """Text to speech."""
 
-    def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+    def stream(
+        self, text: str, language: str, needed: Need = at_once
+    ) -> AsyncGenerator[Speech, None]:
         """Speak a piece of text, in order, at one steady loudness.
 
         The words of all its speech are the text's words, each exactly once. Text without anything
         speakable yields nothing. Closing the generator stops the synthesis
         before its next sentence.
+
+        Args:
+            needed: when the speech that comes next is needed; what is needed first goes first.
 
         Raises:
             SynthesisError: the voice failed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 
 from gateway.audio.pcm import samples_of
-from gateway.engines.base import EngineLoad, Speech, Word
-from gateway.engines.bridge import CancelToken, WorkerPool
+from gateway.engines.base import EngineLoad, Need, Speech, Word, at_once
+from gateway.engines.bridge import WorkerPool
 from gateway.engines.piper_text import CLAUSE_PAUSE_S, split_speakable
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
 from gateway.engines.piper_words import Written, in_writing, written_words
@@ -82,7 +82,9 @@ class PiperSynthesizer:
         """What waits to be spoken, and for how long."""
         return EngineLoad(self._pool.waiting, self._pool.wait_s)
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+    async def stream(
+        self, text: str, language: str, needed: Need = at_once
+    ) -> AsyncGenerator[Speech, None]:
         """Speak a piece of text; see `gateway.engines.base.Synthesizer`.
 
         Yields:
@@ -102,7 +104,7 @@ class PiperSynthesizer:
                 yield speech
             return
         spoken = []
-        async with aclosing(self._pool.iterate(partial(_speak, voice, text))) as pieces:
+        async with aclosing(self._speak(voice, text, needed)) as pieces:
             async for speech in pieces:
                 spoken.append(speech)
                 yield speech
@@ -112,6 +114,27 @@ class PiperSynthesizer:
     async def close(self) -> None:
         """Finish the pieces in work, then end the threads."""
         await self._pool.close()
+
+    async def _speak(self, voice: Voice, text: str, needed: Need) -> AsyncGenerator[Speech, None]:
+        # Cut here, a tenth of a millisecond, and not in a thread: a job that only finds out that
+        # the text is at its end would have to wait like one that speaks.
+        pieces = split_speakable(text)
+        writings = iter(written_words(text, [piece.text for piece in pieces]))
+        unsaid: tuple[Written, ...] = ()
+        sounded = False
+        jobs = (partial(voice.speak, piece) for piece in pieces)
+        async with aclosing(self._pool.run_each(jobs, needed)) as spoken:
+            async for speech in spoken:
+                written = next(writings)
+                if not len(speech.samples):
+                    # The voice knows no letter of it: its words go with the next that are said.
+                    unsaid += tuple(replace(word, letters=0) for word in written)
+                    continue
+                yield _shared(Speech(speech.samples, in_writing(unsaid + written, speech.words)))
+                unsaid, sounded = (), True
+        if unsaid and sounded:
+            silence = np.zeros(samples_of(CLAUSE_PAUSE_S), np.int16)
+            yield _shared(Speech(silence, tuple(Word(word.text, len(silence)) for word in unsaid)))
 
 
 class SpeechCache:
@@ -146,27 +169,6 @@ class SpeechCache:
 
 def _length(speech: Sequence[Speech]) -> int:
     return sum(len(part.samples) for part in speech)
-
-
-def _speak(voice: Voice, text: str, token: CancelToken) -> Iterator[Speech]:
-    pieces = split_speakable(text)
-    unsaid: tuple[Written, ...] = ()
-    sounded = False
-    for piece, written in zip(
-        pieces, written_words(text, [piece.text for piece in pieces]), strict=True
-    ):
-        if token.cancelled:
-            return
-        speech = voice.speak(piece)
-        if not len(speech.samples):
-            # The voice knows no letter of it: its words go with the next that are said.
-            unsaid += tuple(replace(word, letters=0) for word in written)
-            continue
-        yield _shared(Speech(speech.samples, in_writing(unsaid + written, speech.words)))
-        unsaid, sounded = (), True
-    if unsaid and sounded:
-        silence = np.zeros(samples_of(CLAUSE_PAUSE_S), np.int16)
-        yield _shared(Speech(silence, tuple(Word(word.text, len(silence)) for word in unsaid)))
 
 
 def _shared(speech: Speech) -> Speech:

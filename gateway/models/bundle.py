@@ -81,28 +81,22 @@ def require_target(target: Path, store: ModelStore) -> None:
     Raises:
         ModelError: it cannot.
     """
-    target = _real(target)
+    target, problem = _real(target), ""
     try:
         if not target.name or target.is_dir():
-            raise ModelError(f"--bundle {target} is a folder; name a file in it: FILE.tar")
-        if target.exists() and not target.is_file():
-            raise ModelError(
-                f"--bundle {target} is a device or a pipe and would be replaced; name a file"
-            )
-        if not target.parent.is_dir():
-            raise ModelError(
-                f"--bundle {target}: there is no folder {target.parent}; make it first"
-            )
-        if store.holds(target):
-            raise ModelError(
-                f"--bundle {target} would be among the files of the models; name a file elsewhere"
-            )
+            problem = " is a folder; name a file in it: FILE.tar"
+        elif target.exists() and not target.is_file():
+            problem = " is a device or a pipe and would be replaced; name a file"
+        elif not target.parent.is_dir():
+            problem = f": there is no folder {target.parent}; make it first"
+        elif store.holds(target):
+            problem = " would be among the files of the models; name a file elsewhere"
+        elif not os.access(target.parent, os.W_OK):
+            problem = f": {target.parent} cannot be written; choose another folder"
     except OSError as error:
         raise disk_error(error, target) from error
-    if not os.access(target.parent, os.W_OK):
-        raise ModelError(
-            f"--bundle {target}: {target.parent} cannot be written; choose another folder"
-        )
+    if problem:
+        raise ModelError(f"--bundle {target}{problem}")
 
 
 def require_room(target: Path, size: int) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples, seconds
 from gateway.conversation.events import TranscriptFailed
-from gateway.engines.base import ChatRequest, Speech, TranscribeRequest, Transcript, Word
+from gateway.engines.base import (
+    ChatRequest,
+    Need,
+    Speech,
+    TranscribeRequest,
+    Transcript,
+    Word,
+    at_once,
+)
 from gateway.errors import TranscriptionError
 from gateway.replay.material import SpokenReply, Transcripts
 
@@ -87,7 +95,9 @@ class RecordedVoice:
     def __init__(self, replies: Sequence[SpokenReply]) -> None:
         self._replies = [(reply, reply.words) for reply in replies]
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+    async def stream(
+        self, text: str, language: str, needed: Need = at_once
+    ) -> AsyncGenerator[Speech, None]:
         """One piece of speech; fixed phrases take their recorded time, a reply's took it before."""
         words = text.split()
         for reply, spoken in self._replies:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples, seconds
-from gateway.engines.base import ChatRequest, Speech, TranscribeRequest, Transcript, Word
+from gateway.engines.base import (
+    ChatRequest,
+    Need,
+    Speech,
+    TranscribeRequest,
+    Transcript,
+    Word,
+    at_once,
+)
 from gateway.simulator.scenario_caller import ScenarioCaller
 
 DEFAULT_REPLIES = {
@@ -112,7 +120,9 @@ class HummingVoice:
 
     times: EngineTimes
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+    async def stream(
+        self, text: str, language: str, needed: Need = at_once
+    ) -> AsyncGenerator[Speech, None]:
         """One piece of speech-like sound, as long as the text."""
         await asyncio.sleep(self.times.tts)
         samples = hum(len(text) * self.times.char)

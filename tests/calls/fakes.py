@@ -8,7 +8,15 @@ from collections.abc import AsyncGenerator, Callable
 import numpy as np
 
 from gateway.audio.pcm import Samples, seconds
-from gateway.engines.base import ChatRequest, Speech, TranscribeRequest, Transcript, Word
+from gateway.engines.base import (
+    ChatRequest,
+    Need,
+    Speech,
+    TranscribeRequest,
+    Transcript,
+    Word,
+    at_once,
+)
 from gateway.errors import ChatError, SynthesisError, TranscriptionError
 from gateway.protocols.base import Role
 
@@ -73,10 +81,15 @@ class FakeSynthesizer:
     def __init__(self, delay_s: float = 0.03) -> None:
         self.delay_s = delay_s
         self.spoken: list[tuple[str, str]] = []
+        self.needs: list[float] = []
+        """When the speech of each was needed, asked when its time had passed."""
 
-    async def stream(self, text: str, language: str) -> AsyncGenerator[Speech, None]:
+    async def stream(
+        self, text: str, language: str, needed: Need = at_once
+    ) -> AsyncGenerator[Speech, None]:
         self.spoken.append((text, language))
         await asyncio.sleep(self.delay_s)
+        self.needs.append(needed())
         if "broken" in text:
             raise SynthesisError("no voice")
         words = tuple(Word(word, 1600 * count) for count, word in enumerate(text.split(), 1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import numpy as np
 import pytest
@@ -203,6 +204,49 @@ def test_interlude_is_played_before_a_late_reply_and_is_no_underrun() -> None:
         assert stage.transport.sent_s == pytest.approx(0.5)
         assert stage.player.underruns == 0
         assert not stage.player.interlude(1, speech(300)), "the reply is there already"
+        await stage.end()
+
+    run(main)
+
+
+def test_more_speech_is_needed_when_the_ear_runs_dry() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        await asyncio.sleep(1)
+        stage.player.open(1, hold=False)
+        assert stage.player.needed_at(1) <= loop.time(), "the caller hears nothing yet"
+        await stage.player.enqueue(1, speech(2000))
+        assert stage.player.needed_at(1) == pytest.approx(3.0)
+        await asyncio.sleep(0.5)
+        assert stage.player.needed_at(1) == pytest.approx(3.0), "time alone changes nothing"
+        await stage.player.enqueue(1, speech(500))
+        assert stage.player.needed_at(1) == pytest.approx(3.5)
+        await asyncio.sleep(5)
+        assert stage.player.needed_at(1) == pytest.approx(3.5), "dry since then"
+        await stage.end()
+
+    run(main)
+
+
+def test_nobody_knows_when_speech_is_needed_that_is_held_or_paused_or_dropped() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        player = stage.player
+        player.open(1, hold=True)
+        assert player.needed_at(1) == math.inf
+        await player.enqueue(1, speech(1000))
+        assert player.needed_at(1) == math.inf
+        await asyncio.sleep(5)
+        player.release(1)
+        assert player.needed_at(1) == pytest.approx(6.0)
+        await asyncio.sleep(0.5)
+        player.pause(1)
+        assert player.needed_at(1) == math.inf
+        await asyncio.sleep(2)
+        player.resume(1)
+        assert player.needed_at(1) == pytest.approx(8.0, abs=0.15), "the pause, and the lead"
+        player.clear()
+        assert player.needed_at(1) == math.inf
         await stage.end()
 
     run(main)

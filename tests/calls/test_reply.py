@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
+
+import pytest
 
 from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch
@@ -13,6 +16,7 @@ from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed
 from gateway.engines.base import ChatRequest, Priority
 from gateway.errors import ChatBusyError
 from tests.calls.fakes import FakeChat, FakeSynthesizer, RecordingTransport
+from tests.virtual_time import VirtualTimeLoop, run
 
 SAID = (Utterance("caller", "When do you open?"),)
 
@@ -35,14 +39,21 @@ class CrowdedChat(FakeChat):
             yield word
 
 
-def reply_task(chat: FakeChat, fed: list[CoreEvent], hold: bool) -> ReplyTask:
+def reply_task(
+    chat: FakeChat,
+    fed: list[CoreEvent],
+    hold: bool,
+    *,
+    synthesizer: FakeSynthesizer | None = None,
+    player: Player | None = None,
+) -> ReplyTask:
     clock = asyncio.get_running_loop().time
     return ReplyTask(
         StartReply(1, 1, 1, "en", Prompt(SAID), hold=hold),
         chat=chat,
         request=lambda _, priority: ChatRequest("a", (), priority=priority),
-        synthesizer=FakeSynthesizer(),
-        player=Player(RecordingTransport(clock), clock, fed.append),
+        synthesizer=synthesizer or FakeSynthesizer(),
+        player=player or Player(RecordingTransport(clock), clock, fed.append),
         feed=fed.append,
         stopwatch=Stopwatch(),
         clock=clock,
@@ -90,3 +101,25 @@ def test_a_voice_that_fails_is_not_taken_for_the_chat_model() -> None:
         1, "no voice", "tts_unavailable"
     )
     assert asyncio.run(failure(FakeChat(None))) == ReplyFailed(1, "no model", "llm_unavailable")
+
+
+def test_speech_is_needed_when_what_came_before_it_has_been_heard() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        voice = FakeSynthesizer()
+        player = Player(RecordingTransport(loop.time), loop.time, lambda event: None)
+        playing = loop.create_task(player.run())
+        player.open(1, hold=True)
+        chat = FakeChat("We open at nine. We close at five. See you. Goodbye.", delay_s=0.001)
+        reply = reply_task(chat, [], True, synthesizer=voice, player=player)
+        task = loop.create_task(reply.run())
+        await asyncio.sleep(1)
+        assert voice.needs == [math.inf, math.inf], "as long as it is a guess"
+        player.release(1)
+        reply.release()
+        await task
+        # 400 ms of speech for each of the first sentences, 200 ms for the third.
+        assert voice.needs[2:] == pytest.approx([1.8, 2.0])
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+
+    run(main)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -187,6 +189,32 @@ def test_a_stopped_reply_skips_the_sentences_that_have_not_started() -> None:
 
     with_synthesizer(body, {"en": cast(Voice, Recording())})
     assert len(spoken) <= 2
+
+
+def test_what_a_caller_waits_for_is_spoken_before_what_is_needed_later() -> None:
+    spoken: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    class Slow:
+        def speak(self, piece: Piece) -> Speech:
+            spoken.append(piece.text)
+            begun.set()
+            gate.wait()
+            return Speech(np.full(160, 5, np.int16), (Word(piece.text, 160),))
+
+    async def body(synthesizer: PiperSynthesizer) -> None:
+        needs = {"Busy.": -math.inf, "Guess.": math.inf, "Playing.": 1e12, "Now.": -math.inf}
+        streams = []
+        for text, at in needs.items():
+            stream = synthesizer.stream(text, "en", partial(float, at))
+            streams.append(asyncio.create_task(collect(stream)))
+            await asyncio.to_thread(begun.wait)
+        assert synthesizer.current_load.waiting == 3
+        gate.set()
+        await asyncio.gather(*streams)
+
+    with_synthesizer(body, {"en": cast(Voice, Slow())})
+    assert spoken == ["Busy.", "Now.", "Guess.", "Playing."]
 
 
 def test_an_interrupted_phrase_is_not_cached() -> None:
