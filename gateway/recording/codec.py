@@ -112,10 +112,12 @@ def decode_block(payload: bytes) -> list[RecordedStep]:
     """The steps that ``encode_block`` was given.
 
     Raises:
-        ValueError, TypeError, zlib.error: the payload was not made by it, or by a gateway whose
-            events are others.
+        ValueError, zlib.error: the payload was not made by it, or by a gateway whose events are
+            others.
     """
     block = msgspec.msgpack.decode(payload, type=_Block)
+    if not 0 <= block.frames <= 8 * len(block.voiced):  # numpy would make up what is missing
+        raise ValueError(f"expected {block.frames} bits of the voice detector")
     records = msgspec.msgpack.decode(zlib.decompress(block.steps), type=list[_StepRecord])
     bits = np.unpackbits(np.frombuffer(block.voiced, dtype=np.uint8), count=block.frames)
     voiced: list[bool] = bits.astype(bool).tolist()
@@ -127,6 +129,8 @@ def decode_block(payload: bytes) -> list[RecordedStep]:
             reader = audio.get(record.name) or AudioReader(_NO_AUDIO)
             event = event_of(record.name, record.fields, reader)
         commands = None if record.commands is None else tuple(record.commands)
+        if not all(isinstance(command.get("type"), str) for command in commands or ()):
+            raise ValueError("expected commands with their types")
         frames = tuple(voiced[heard : heard + record.frames])
         heard += record.frames
         steps.append(RecordedStep(event, record.now, commands, frames))
@@ -155,7 +159,7 @@ def read_recording(path: Path) -> Recording:
         if header is None:
             raise RecordingError(f"{path} breaks off before the call began: nothing to replay")
         policy = msgspec.convert(header.policy, Policy)
-    except (ValueError, TypeError, KeyError, zlib.error, msgspec.MsgspecError) as error:
+    except (ValueError, RecursionError, zlib.error, msgspec.MsgspecError) as error:
         version = f", recorded by gateway {header.gateway}," if header else ""
         raise RecordingError(f"{path}{version} is not understood: {error}") from error
     return Recording(header, policy, tuple(steps), complete)

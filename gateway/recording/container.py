@@ -46,7 +46,10 @@ def read_records(path: Path) -> Iterator[tuple[Kind, bytes]]:
         RecordingError: it cannot be read, is no recording, or is damaged.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(len(MAGIC))
+            if data == MAGIC:  # of other files there may be no end
+                data += file.read()
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
     if not data.startswith(MAGIC):

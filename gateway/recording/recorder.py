@@ -39,7 +39,7 @@ class FileRecorder:
     """One file for each call, readable by its owner only; ``close`` waits until all is written.
 
     Args:
-        folder: where recordings go; made if it is missing.
+        folder: where recordings go; made, for its owner only, if it is missing.
         wall_clock: the time of day, for names and headers.
 
     Raises:
@@ -48,7 +48,8 @@ class FileRecorder:
 
     def __init__(self, folder: Path, wall_clock: Callable[[], datetime] = _local_time) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            # Names hold the ids of calls, which may be telephone numbers.
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot record calls in {folder}: {error.strerror}") from error
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -96,6 +97,7 @@ class FileTape:
         self.path = path
         self._enqueue = enqueue
         self._steps: list[Step] = []
+        self._begun = False
         self._given_up = False
         self._failed = False
         self._put(lambda: MAGIC + record(Kind.HEADER, encode_header(header)))
@@ -130,8 +132,11 @@ class FileTape:
         if self._given_up:
             return
         try:
-            # Opened anew for every block, so that no call ever holds a file open.
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            # Opened anew for every block, so that no call ever holds a file open; but made once:
+            # one that was deleted meanwhile stays so, and what follows could not be read alone.
+            create = 0 if self._begun else os.O_CREAT | os.O_EXCL
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | create, 0o600)
+            self._begun = True
             with os.fdopen(file, "ab") as out:
                 out.write(encode())
         except OSError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ Plain = dict[str, Any]
 """A command as plain values: its ``type`` and its fields; long ones as a digest."""
 
 EVENTS: Mapping[str, type] = {event.__name__: event for event in get_args(CoreEvent)}
+_FIELDS = {name: {f.name for f in dataclasses.fields(event)} for name, event in EVENTS.items()}
 TIMER = "timer"
 
 _WHOLE = 3
@@ -97,6 +98,10 @@ def event_fields(event: CoreEvent, audio: list[Samples]) -> Plain:
     return fields
 
 
+class _Length(msgspec.Struct):
+    samples: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class AudioReader:
     """Hands out the samples of a block's events, in order."""
 
@@ -120,21 +125,17 @@ def event_of(name: str, fields: Plain, audio: AudioReader) -> CoreEvent:
     """The event that ``event_fields`` described.
 
     Raises:
-        ValueError, TypeError: no event of this gateway has that name or those fields.
+        ValueError: no event of this gateway has that name or those fields.
     """
     if name not in EVENTS:
         raise ValueError(f"this gateway knows no event {name!r}")
+    if unknown := fields.keys() - _FIELDS[name]:
+        raise ValueError(f"this gateway knows no {', '.join(sorted(unknown))} of {name}")
     values = {
-        key: audio.take(value["samples"]) if isinstance(value, dict) else _frozen(value)
+        key: audio.take(msgspec.convert(value, _Length).samples)
+        if isinstance(value, dict)
+        else value
         for key, value in fields.items()
     }
-    event: CoreEvent = EVENTS[name](**values)
+    event: CoreEvent = msgspec.convert(values, EVENTS[name])
     return event
-
-
-def _frozen(value: Any) -> Any:
-    return (
-        tuple(map(_frozen, value))
-        if isinstance(value, Sequence | list) and not isinstance(value, str)
-        else value
-    )

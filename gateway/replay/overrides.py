@@ -10,6 +10,9 @@ from typing import Any
 from gateway.conversation.policy import Policy
 from gateway.errors import ConfigError
 
+_DIGITS = 12
+"""Of whole numbers: more milliseconds than any call has."""
+
 
 def settable(policy: Policy) -> dict[str, Any]:
     """Every field of the policy and of its parts that can be set, with its value now."""
@@ -72,9 +75,9 @@ def _typed(name: str, text: str, now: object) -> object:
                 return text.lower() == "true"
             expected = "true or false"
         case int():
-            if text.isdecimal():
+            if text.isdecimal() and len(text) <= _DIGITS:
                 return int(text)
-            expected = f"a whole number of at least 0, as {now}"
+            expected = f"a whole number of at least 0, as {now}, of at most {_DIGITS} digits"
         case float():
             try:
                 return float(text)

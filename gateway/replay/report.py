@@ -22,13 +22,19 @@ def print_recording(console: Console, recording: Recording) -> None:
     """Which call it is, and what the reader should know about the file."""
     header = recording.header
     console.print(
-        f"call {escape(header.call_id)}, {header.started_at}, {recording.duration_s:.1f} s,"
-        f" {len(recording.steps)} inputs, recorded by gateway {escape(header.gateway)}"
+        f"call {_printable(header.call_id)}, {_printable(header.started_at)},"
+        f" {recording.duration_s:.1f} s, {len(recording.steps)} inputs,"
+        f" recorded by gateway {_printable(header.gateway)}"
     )
     if not recording.complete:
         console.print("[yellow]The recording breaks off: what follows is up to there.[/]")
     if header.gateway != __version__:
         console.print(f"[yellow]This is gateway {__version__}: it may decide otherwise.[/]")
+
+
+def _printable(text: str) -> str:
+    """A text of the recording, which may be a stranger's, without power over the terminal."""
+    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
 def print_exact(console: Console, result: ExactReplay) -> None:
@@ -85,7 +91,7 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("replies resumed", lambda f: str(f.resumed)),
     ("idle prompts", lambda f: str(f.idle_prompts)),
     ("prepared ahead, wasted", lambda f: f"{f.speculated}, {f.wasted}"),
-    ("hung up", lambda f: f.hung_up or "-"),
+    ("hung up", lambda f: _printable(f.hung_up) or "-"),
 )
 
 
@@ -111,7 +117,7 @@ def _print_turns(console: Console, again: Figures, other: Figures) -> None:
 
 
 def _turn(turn: Turn) -> tuple[str, str, str]:
-    return f"{turn.ended_s:.2f} s", escape(turn.text), _latency(turn)
+    return f"{turn.ended_s:.2f} s", _printable(turn.text), _latency(turn)
 
 
 def _latency(turn: Turn) -> str:

@@ -74,7 +74,7 @@ class CallerVoices:
         beside = folder / wanted
         starter = self._models.voice(STARTER, wanted)
         for path in (beside, starter, self._models.voice(wanted, language)):
-            if path.is_file():
+            if os.path.isfile(path):  # Path.is_file() raises if the name is too long
                 return path
         raise VoiceError(
             f"no voice {wanted!r} for the caller: looked for {beside}, {starter} and a downloaded"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -205,7 +204,7 @@ def take_message(caller: CallParty, call_id: str, message: str | bytes, now: flo
                 caller.give_up(f"the gateway reported {code}: {text}")
             case _:
                 caller.give_up(f"unexpected message from the gateway: {message[:120]!r}")
-    except (json.JSONDecodeError, UnicodeDecodeError, binascii.Error) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of base64, or of the text of either
         caller.give_up(f"unreadable message from the gateway: {error}")
 
 
@@ -248,4 +247,4 @@ def explain_failure(url: str, error: OSError | WebSocketException) -> str:
             # asyncio joins the refusals of several addresses (::1 and 127.0.0.1) into one OSError.
             if "Connect call failed" in str(error):
                 return f"nothing answers at {url}; start the gateway with: voice-gateway serve"
-            return f"no call to {url}: {error or type(error).__name__}"
+            return f"no call to {url}: {str(error) or type(error).__name__}"

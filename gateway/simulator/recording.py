@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,13 @@ _ENERGY_WINDOW = SAMPLE_RATE // 100
 # Further than this below the loudest 10 ms is room, not voice.
 _SPEECH_RANGE_DB = 35.0
 _ROOM_RMS = 30.0
+
+_LOWEST_RATE = 1000
+"""Hz; a header that tells less is wrong, and would make hours of a small file."""
+
+_PCM, _EXTENSIBLE = b"\x01\x00", b"\xfe\xff"
+_PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+"""Format tags of WAV files, and what stands for the first in the extensible form."""
 
 
 class RecordingError(GatewayError):
@@ -44,29 +52,50 @@ def load_recording(path: Path, text: str = "") -> Recording:
     """Read a WAV file of any sample rate, width and number of channels.
 
     Raises:
-        RecordingError: the file is missing, no WAV, compressed, of wider samples than 32 bits, or
-            silent.
+        RecordingError: the file is missing, no WAV, compressed, of wider samples than 32 bits, of
+            a rate that no sound has, or silent.
     """
     try:
-        with wave.open(str(path), "rb") as wav:
+        with wave.open(BytesIO(_read_wav(path)), "rb") as wav:
             rate, channels, width = wav.getframerate(), wav.getnchannels(), wav.getsampwidth()
             data = wav.readframes(wav.getnframes())
     except FileNotFoundError:
         raise RecordingError(f"{path}: there is no such file") from None
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read ({error.strerror})") from error
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last: a part longer than the file
+        reason = str(error) or "it is empty or cut off"
         raise RecordingError(
-            f"{path}: not a WAV file of PCM audio ({error or 'it is empty'}); convert it, for "
+            f"{path}: not a WAV file of PCM audio ({reason}); convert it, for "
             f"example: ffmpeg -i {path.name} -c:a pcm_s16le {path.stem}-pcm.wav"
         ) from error
-    if rate == 0 or width > 4:
+    if rate < _LOWEST_RATE or width > 4:
         raise RecordingError(
-            f"{path}: expected samples of at most 32 bits at a rate above 0 Hz, got {8 * width} "
-            f"bits at {rate} Hz; export it anew as 16-bit PCM"
+            f"{path}: expected samples of at most 32 bits at {_LOWEST_RATE} Hz or more, got "
+            f"{8 * width} bits at {rate} Hz; export it anew as 16-bit PCM"
         )
     samples = to_gateway_audio(_decode_pcm(data, width), rate, channels)
     return Recording(path.name, samples, require_speech_end(path, samples), text)
+
+
+def _read_wav(path: Path) -> bytes:
+    """A WAV file; PCM in the extensible form, which wave reads from Python 3.12 on, in the plain.
+
+    Editors and ffmpeg write that form for more than 16 bits or two channels.
+    """
+    with path.open("rb") as file:
+        data = file.read(12)
+        if data.startswith(b"RIFF"):  # of other files there may be no end
+            data += file.read()
+    at = 12
+    while at + 48 <= len(data):
+        if data[at : at + 4] == b"fmt ":
+            if data[at + 8 : at + 10] == _EXTENSIBLE and data[at + 32 : at + 48] == _PCM_GUID:
+                data = data[: at + 8] + _PCM + data[at + 10 :]
+            break
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return data
 
 
 def _decode_pcm(data: bytes, width: int) -> NDArray[np.float64]:

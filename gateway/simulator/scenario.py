@@ -57,6 +57,8 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not (self.text or self.file or self.sound):
             raise ValueError("expected one of 'text', 'file' and 'sound'")
+        if self.text and not self.text.strip():
+            raise ValueError("expected words in 'text', got an empty text")
         if self.sound and (self.text or self.file):
             raise ValueError("expected 'sound' alone, without 'text' and 'file'")
         if bool(self.sound) != bool(self.ms):
@@ -242,6 +244,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 <= self.burst_ms <= 2000:
             raise ValueError(f"expected 'burst_ms' from 0 to 2000, got {self.burst_ms}")
+        if self.every_ms < 1:
+            raise ValueError(f"expected 'every_ms' of 1 or more, got {self.every_ms}")
         if not 0 <= self.gap_ms <= self.every_ms:
             raise ValueError(f"expected 'gap_ms' from 0 to 'every_ms', got {self.gap_ms}")
         if not -5 <= self.drift_percent <= 5:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def load_scenarios(path: Path) -> list[Scenario]:
     Raises:
         ScenarioError: a file cannot be read or has a mistake; lists every file's first mistake.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists() raises if the name is too long
         raise ScenarioError(f"{path}: there is no such file or folder")
     files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
     if not files:
@@ -74,7 +75,7 @@ def parse_scenarios(text: str, path: Path) -> list[Scenario]:
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number too long, arrays too deep
         raise ScenarioError(_syntax_error(path, text, str(error))) from error
     try:
         calls = msgspec.convert(_with_defaults(raw), ScenarioFile).call
@@ -127,7 +128,7 @@ def _mistakes(calls: Sequence[Call], folder: Path) -> Iterator[tuple[Key, str]]:
 
 
 def _missing(folder: Path, name: str, key: Key) -> Iterator[tuple[Key, str]]:
-    if not (folder / name).is_file():
+    if not os.path.isfile(folder / name):  # Path.is_file() raises if the name is too long
         yield key, f"expected the name of an existing file, got {name!r}"
 
 
@@ -172,7 +173,7 @@ def _choices(key: Key) -> tuple[str, ...]:
 def _syntax_error(path: Path, text: str, message: str) -> str:
     place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
     if place is None:
-        return f"{path}:1: expected TOML: {message}"
+        return f"{path}: expected TOML: {message}"
     line = place.group(1) or str(max(1, len(text.splitlines())))
     return f"{path}:{line}: expected TOML: {message[: place.start()]}"
 

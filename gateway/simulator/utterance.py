@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of
+from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of, seconds
 from gateway.simulator.caller_voice import LEVEL_DBFS, CallerVoices
 from gateway.simulator.recording import (
     RecordingError,
@@ -68,7 +68,7 @@ def render(scenario: Scenario, voices: CallerVoices) -> list[Utterance]:
 
     Raises:
         VoiceError: a voice is missing, or says nothing.
-        RecordingError: a file is no audio, or silent.
+        RecordingError: a file is no audio, silent, or shorter than its speech is said to be.
     """
     call = scenario.call
     return [_render_turn(call, turn, scenario.folder, voices) for turn in call.turn]
@@ -115,6 +115,11 @@ def _render_part(
         samples = scale(load_audio(folder / part.file), level_db)
         if part.speech:
             start, end = (samples_of(ms / 1000) for ms in part.speech)
+            if start >= samples.size:
+                raise RecordingError(
+                    f"{folder / part.file}: expected speech from {part.speech[0]} ms on, got"
+                    f" {1000 * seconds(samples.size):.0f} ms of audio"
+                )
             return samples, (start, min(end, samples.size))
     elif part.sound:
         wave = make_sound(part.sound, part.ms / 1000, part.seed)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
+import time
+import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +24,7 @@ from gateway.conversation.turns import TurnMachine
 from gateway.errors import ConfigError
 from gateway.events import AudioReceived, CallEnded, CallStarted, TextReceived
 from gateway.recording.codec import decode_block, encode_block, read_recording
-from gateway.recording.container import MAGIC, RecordingError
+from gateway.recording.container import MAGIC, Kind, RecordingError, read_records, record
 from gateway.recording.packing import pack, unpack
 from gateway.recording.recorder import FileRecorder
 from gateway.recording.steps import Step
@@ -79,6 +84,7 @@ def test_every_kind_of_value_comes_back_exactly() -> None:
 def test_file_is_named_after_the_call_and_private(call_file: Path) -> None:
     assert call_file.name == "desk_7_44-20260102T120000.000250.vgrec"
     assert stat.S_IMODE(call_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(call_file.parent.stat().st_mode) == 0o700
     recording = read_recording(call_file)
     assert recording.complete
     assert recording.header.call_id == "desk/7 +44"
@@ -177,6 +183,42 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> N
         read_recording(copy(tmp_path / "other.vgrec", data))
 
 
+def test_other_files_are_not_read_to_their_end(tmp_path: Path) -> None:
+    endless = copy(tmp_path / "endless", b"")
+    os.truncate(endless, 1 << 40)  # a hole: takes no place on the disk, and none in memory
+    with pytest.raises(RecordingError, match="no recorded call"):
+        read_recording(endless)
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "commands", "frames", "message"),
+    [
+        ("TextReceived", {"text": 5}, [], 0, "Expected `str`"),
+        ("TextReceived", {"text": "x", "mood": "sad"}, [], 0, "knows no mood of TextReceived"),
+        ("SpeechQueued", {"generation": 1, "words": [["a"]], "samples": 9}, [], 0, "words"),
+        ("AudioReceived", {"samples": {"samples": -1}}, [], 0, ">= 0"),
+        ("AudioReceived", {"samples": {"samples": "many"}}, [], 0, "Expected `int`"),
+        ("timer", {}, [{"turn": 1}], 0, "commands with their types"),
+        ("timer", {}, [], 1 << 60, "bits of the voice detector"),
+    ],
+)
+def test_recording_of_a_strange_gateway_is_not_understood(
+    call_file: Path,
+    tmp_path: Path,
+    event: str,
+    fields: dict[str, object],
+    commands: list[object],
+    frames: int,
+    message: str,
+) -> None:
+    header = next(payload for kind, payload in read_records(call_file) if kind is Kind.HEADER)
+    steps = zlib.compress(msgspec.msgpack.encode([[event, 1.0, fields, commands, 0]]))
+    block = msgspec.msgpack.encode([steps, frames, b"", {}])
+    data = MAGIC + record(Kind.HEADER, header) + record(Kind.BLOCK, block)
+    with pytest.raises(RecordingError, match=f"is not understood: .*{message}"):
+        read_recording(copy(tmp_path / "strange.vgrec", data))
+
+
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         read_recording(tmp_path / "none.vgrec")
@@ -200,6 +242,30 @@ def test_disk_that_fails_ends_the_recording_and_not_the_call(
     assert ("caller", "When do you open?") in transport.transcripts
     (error,) = (r.getMessage() for r in caplog.records if r.levelno == logging.ERROR)
     assert error.endswith("is given up: No such file or directory")
+
+
+def test_recording_that_is_deleted_in_mid_call_stays_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = FileRecorder(tmp_path)
+    tape = recorder.tape("call", POLICY)
+    for second in range(9):
+        tape.add(Step(TextReceived("hello"), float(second), ()))
+        if second == 4:
+            wait_until(tape.path.exists)
+            tape.path.unlink()
+    tape.close()
+    recorder.close()
+    assert not list(tmp_path.iterdir())
+    assert "is given up: No such file or directory" in caplog.text
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for the recorder's thread."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_that_calls_are_recorded_is_said_in_the_log(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from gateway.audio.vad import WebRtcVad
 from gateway.cli import app
 from gateway.conversation.policy import Policy
 from gateway.errors import ConfigError
-from gateway.recording.codec import Recording, read_recording
+from gateway.recording.codec import Header, Recording, read_recording
+from gateway.recording.container import RecordingError
 from gateway.recording.recorder import FileRecorder
+from gateway.recording.steps import Plain
 from gateway.replay.figures import Figures, figures_of
 from gateway.replay.overrides import settable, with_overrides
-from gateway.replay.report import print_what_if
+from gateway.replay.report import print_recording, print_what_if
 from gateway.replay.what_if import hold_again
 from tests.recording.calls import POLICY, noisy_line, play
 
@@ -125,12 +128,43 @@ def test_settings_apply_in_order() -> None:
         ("zzz=1", "expected one of default_language, speech.start_ms"),
         ("endpoint.complete_ms=soon", "expected a whole number of at least 0, as 320"),
         ("endpoint.complete_ms=-5", "expected a whole number"),
+        (f"endpoint.complete_ms={'9' * 5000}", "of at most 12 digits"),
         ("default_language=fr", "has no phrases in it"),
     ],
 )
 def test_wrong_settings_are_refused(setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         with_overrides(POLICY, [setting])
+
+
+@pytest.mark.parametrize("name", ["StartReply", "Transcribe", "CommitTurn"])
+def test_commands_of_another_gateway_are_not_held_again(
+    recording: Recording, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_turn(command: Plain) -> Plain:
+        return {k: v for k, v in command.items() if k != "turn" or command["type"] != name}
+
+    steps = tuple(
+        dataclasses.replace(step, commands=tuple(map(without_turn, step.commands or ())))
+        for step in recording.steps
+    )
+    other = dataclasses.replace(recording, steps=steps)
+    monkeypatch.setattr("gateway.recording.codec.read_recording", lambda path: other)
+    result = CliRunner().invoke(app, ["replay", "x", "--set", "endpoint.pause_ms=100"])
+    assert isinstance(result.exception, RecordingError)
+    assert re.search(rf"{name} at .* missing required field `turn`", str(result.exception))
+
+
+def test_names_of_a_stranger_do_nothing_to_the_terminal(recording: Recording) -> None:
+    console = Console(file=StringIO(), record=True, width=300)
+    strange = dataclasses.replace(recording, header=renamed(recording, "\x1b]0;x\x07[b]\n"))
+    print_recording(console, strange)
+    assert "call \\x1b]0;x\\x07[b]\\n, " in console.export_text()
+
+
+def renamed(recording: Recording, call_id: str) -> Header:
+    header = recording.header
+    return Header(header.gateway, call_id, header.started_at, header.policy)
 
 
 def test_command_line_tells_identical_from_different(call_file: Path, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def test_audio_and_transcripts_reach_the_caller() -> None:
         ("not json", "unreadable"),
         (b"\xff\xfe", "unreadable"),
         ('{"type":"audio_out","callId":"c1","chunk":"%%%"}', "unreadable"),
+        ('{"type":"audio_out","callId":"c1","chunk":"\u00e9"}', "unreadable"),
+        ("9" * 5000, "unreadable"),
+        ("[" * 100_000, "unreadable"),
         ('{"type":"ready","callId":"c1"}', "unexpected message"),
         ('{"type":"transcript","callId":"c1","role":"caller"}', "unexpected message"),
         (audio_out("another"), "unexpected message"),
@@ -74,6 +77,7 @@ def test_a_message_nobody_can_use_ends_the_call(message: str | bytes, reason: st
         (InvalidMessage("no HTTP"), "does not speak WebSocket"),
         (TimeoutError(), "did not answer"),
         (OSError(113, "No route to host"), "No route to host"),
+        (ConnectionResetError(), "no call to ws://127.0.0.1:8765/: ConnectionResetError"),
     ],
 )
 def test_a_call_that_never_began_is_explained(error: OSError, reason: str) -> None:

@@ -20,6 +20,8 @@ from gateway.simulator.recording import (
 )
 from tests.simulator.voices import silence, tone
 
+EXTENSIBLE_PCM = bytes.fromhex("0100000000001000800000aa00389b71")
+
 
 def write_wav(
     path: Path, data: bytes, rate: int = 16_000, channels: int = 1, width: int = 2
@@ -29,6 +31,13 @@ def write_wav(
         wav.setnchannels(channels)
         wav.setsampwidth(width)
         wav.writeframes(data)
+
+
+def riff(before: bytes, form: bytes, data: bytes) -> bytes:
+    """A WAV file made by hand, with some part before the one that tells the format."""
+    body = b"WAVE" + before + b"fmt " + struct.pack("<I", len(form)) + form
+    body += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def test_gateway_audio_is_taken_sample_for_sample(tmp_path: Path) -> None:
@@ -65,6 +74,17 @@ def test_any_sample_width_is_read(tmp_path: Path, width: int) -> None:
     assert np.abs(samples.astype(int) - tone(0.1)).max() <= (256 if width == 1 else 0)
 
 
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_the_extensible_form_is_read_as_the_plain_one(tmp_path: Path, width: int) -> None:
+    padded = np.zeros((tone(0.1).size, width), dtype=np.uint8)
+    padded[:, width - 2 :] = tone(0.1).view(np.uint8).reshape(-1, 2)
+    form = struct.pack("<HHIIHH", 0xFFFE, 1, 16_000, 16_000 * width, width, 8 * width)
+    form += struct.pack("<HHI", 22, 8 * width, 4) + EXTENSIBLE_PCM
+    note = b"LIST" + struct.pack("<I", 3) + b"odd\0"
+    (tmp_path / "a.wav").write_bytes(riff(note, form, padded.tobytes()))
+    assert np.array_equal(load_recording(tmp_path / "a.wav").samples, tone(0.1))
+
+
 def test_speech_ends_before_the_silent_tail() -> None:
     samples = np.concatenate([tone(0.5), silence(0.7)])
     assert find_speech_end(samples) == samples_of(0.5)
@@ -87,6 +107,8 @@ def test_speech_never_ends_after_the_recording(values: list[int]) -> None:
         (b"", "not a WAV file"),
         (b"ID3\x03 this is an mp3 file, really", "not a WAV file"),
         (b"RIFF\x04\x00\x00\x00WAVE", "not a WAV file"),
+        (b"RIFF", r"\(it is empty or cut off\)"),
+        (b"RIFF\x0d\x00\x00\x00WAVELIST\x77\x00\x00\x00x", r"\(it is empty or cut off\)"),
     ],
 )
 def test_a_file_that_is_no_wav_says_so(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -103,16 +125,15 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "width", "got"), [(0, 2, "16 bits at 0 Hz"), (16_000, 8, "64 bits at 16000 Hz")]
+    ("rate", "width", "got"),
+    [(0, 2, "16 bits at 0 Hz"), (1, 2, "16 bits at 1 Hz"), (16_000, 8, "64 bits at 16000 Hz")],
 )
 def test_a_wav_that_no_sound_can_be_made_of_says_what_is_expected(
     tmp_path: Path, rate: int, width: int, got: str
 ) -> None:
     # By hand: the wave module writes no such file.
     form = struct.pack("<HHIIHH", 1, 1, rate, rate * width, width, 8 * width)
-    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form
-    body += b"data" + struct.pack("<I", 3200) + tone(0.1).tobytes()
-    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    (tmp_path / "a.wav").write_bytes(riff(b"", form, tone(0.1).tobytes()))
     with pytest.raises(RecordingError, match=f"a.wav: expected .* at most 32 bits .*{got}"):
         load_recording(tmp_path / "a.wav")
 

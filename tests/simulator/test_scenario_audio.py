@@ -69,6 +69,8 @@ def test_a_file_is_played_with_the_speech_it_is_said_to_hold(tmp_path: Path) -> 
     assert (found.text, found.start, found.end) == ("hello", samples_of(0.1), samples_of(0.5))
     (told,) = utter(Part(file="a.wav", speech=(150, 9000)), folder=tmp_path).spans
     assert (told.start, told.end) == (samples_of(0.15), samples_of(0.6))
+    with pytest.raises(RecordingError, match="speech from 700 ms on, got 600 ms of audio"):
+        utter(Part(file="a.wav", speech=(700, 900)), folder=tmp_path)
 
 
 def write_as_flac(path: Path, samples: Samples, kind: str = "flac", codec: str = "flac") -> None:
@@ -182,10 +184,11 @@ def test_mu_law_keeps_small_and_large_values_alike() -> None:
     assert through_mu_law(values) == pytest.approx(values, rel=0.06, abs=4)
 
 
-def test_a_voice_that_does_not_exist_is_explained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nobody", "n" * 300])
+def test_a_voice_that_does_not_exist_is_explained(tmp_path: Path, name: str) -> None:
     voices = CallerVoices(ModelPaths(tmp_path))
-    with pytest.raises(VoiceError, match="no voice 'nobody'"):
-        voices.speak("hi", "en", "nobody", 1.0, tmp_path)
+    with pytest.raises(VoiceError, match=f"no voice '{name}'"):
+        voices.speak("hi", "en", name, 1.0, tmp_path)
 
 
 def test_words_are_spoken_once_and_then_kept(tmp_path: Path) -> None:
