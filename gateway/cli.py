@@ -256,10 +256,19 @@ def _settings(quiet: bool = False) -> Settings:
 
 
 def _configured_url() -> str:
-    """Where a gateway with these settings listens, as a client on the same machine reaches it."""
+    """Where a gateway with these settings listens, as a client on the same machine reaches it.
+
+    Raises:
+        ConfigError: the settings leave the port open.
+    """
     from gateway.settings import load_settings
 
     settings = load_settings()
+    if settings.gateway_port == 0:
+        raise ConfigError(
+            "with GATEWAY_PORT=0 serve listens on any free port: give the address that it logged "
+            "with --url"
+        )
     host = settings.gateway_host
     if host in ("", "0.0.0.0", "::"):
         host = "127.0.0.1"

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ Status = Literal["ok", "warn", "fail"]
 GIB = 1 << 30
 MIN_PYTHON = (3, 11)
 LOW_DISK = 1 * GIB
+# By this Python, of which the pip on the PATH may know nothing.
+INSTALL = f"in the gateway's folder run: {shlex.quote(sys.executable)} -m pip install -e ."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,11 @@ def check_packages(settings: Settings) -> Finding:
     try:
         declared = importlib.metadata.requires("voice-gateway") or []
     except importlib.metadata.PackageNotFoundError:
-        return Finding(
-            "packages", "warn", "voice-gateway itself is not installed", "run: pip install -e ."
-        )
+        return Finding("packages", "warn", "voice-gateway itself is not installed", INSTALL)
     requirements = [requirement for requirement in declared if "extra ==" not in requirement]
     wrong = [problem for requirement in requirements if (problem := _missing(requirement))]
     if wrong:
-        return Finding("packages", "fail", "; ".join(wrong), "run: pip install -e .")
+        return Finding("packages", "fail", "; ".join(wrong), INSTALL)
     return Finding("packages", "ok", f"all {len(requirements)} found")
 
 
@@ -149,7 +150,7 @@ def check_gpu(settings: Settings) -> Finding:
         import ctranslate2
         import llama_cpp
     except ImportError as error:
-        return Finding("GPU", "fail", str(error), "run: pip install -e .")
+        return Finding("GPU", "fail", str(error), INSTALL)
     count = int(ctranslate2.get_cuda_device_count())
     if settings.stt_device == "cuda" and not count:
         advice = "install the NVIDIA driver and CUDA 12, or set STT_DEVICE=cpu"
@@ -255,7 +256,7 @@ def _loaded(
     try:
         return Finding(name, "ok", load(settings))
     except ImportError as error:
-        return Finding(name, "fail", str(error), "run: pip install -e .")
+        return Finding(name, "fail", str(error), INSTALL)
     except (ModelError, OSError) as error:
         return Finding(name, "fail", str(error), f"check {variable} and MODELS_DIR")
     except ConfigError as error:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import sys
 
-from gateway.cli import main
+try:
+    from gateway.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}; run this with .venv/bin/python, which ./scripts/run.sh makes")
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["models", "download"]

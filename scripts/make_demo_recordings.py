@@ -8,6 +8,7 @@ The words, voices and speeds are those of gateway/simulator/recordings/conversat
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import tempfile
 import wave
@@ -49,6 +50,8 @@ def save(path: Path, samples: Samples) -> None:
 
 def main() -> None:
     """Speak every line of every conversation."""
+    # It takes no arguments, but --help must not write over the recordings.
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     for conversation in load_conversations():
         for line in conversation.lines:
             samples = speak(line.text, conversation.voice, conversation.words_per_minute)

@@ -3,8 +3,11 @@
 #
 #   ./scripts/run.sh            demo calls, then serve
 #   ./scripts/run.sh --once     demo calls only; exit status 0 if all went well
+# "sh scripts/run.sh" may be a shell that knows less.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Not where CDPATH leads, which would be searched for a "scripts" first.
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup_env.sh
 
 set_up_environment

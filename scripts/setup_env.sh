@@ -1,7 +1,8 @@
 # Sourced by run.sh and test.sh: makes .venv in the repository and installs the gateway into it.
 # Works with the bash 3.2 of macOS too.
 
-# Python to build the environment with: $PYTHON if set, else the newest that is on the PATH.
+# Python to build the environment with: $PYTHON if set, else the newest on the PATH, but one that not
+# every package may be prebuilt for only where there is no other.
 find_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
@@ -12,7 +13,7 @@ find_python() {
         echo "$PYTHON"
         return
     fi
-    for candidate in python3.13 python3.12 python3.11 python3; do
+    for candidate in python3.13 python3.12 python3.11 python3 python3.14; do
         if is_new_enough "$candidate"; then
             echo "$candidate"
             return
@@ -20,7 +21,8 @@ find_python() {
     done
     fail "Python 3.11 or newer is needed, and none was found on the PATH." \
         "  Debian, Ubuntu: sudo apt-get install python3 python3-venv" \
-        "  Fedora:         sudo dnf install python3" \
+        "  Ubuntu 22.04:   sudo apt-get install python3.11 python3.11-venv" \
+        "  Fedora, RHEL:   sudo dnf install python3.12" \
         "  macOS:          brew install python@3.12" \
         "Or name one: PYTHON=/path/to/python3 $0"
 }
@@ -44,8 +46,9 @@ require_compiler() {
 has_any() {
     local program
     for program in "$@"; do
-        # CC may hold options as well ("gcc -m64"): only its first word is a program.
-        if [ -n "$program" ] && command -v "${program%% *}" >/dev/null 2>&1; then
+        # Unquoted: CC may hold options as well ("gcc -m64"). Being there is not enough: macOS has
+        # a cc that only says that the real one is not installed.
+        if [ -n "$program" ] && $program --version >/dev/null 2>&1; then
             return 0
         fi
     done
@@ -68,7 +71,7 @@ print(hashlib.sha256(content).hexdigest(), "%d.%d" % sys.version_info[:2], os.ge
 # set_up_environment [EXTRA]: after it, .venv has the gateway with that extra and is on the PATH.
 # A stamp for each extra lets a second run skip the installation.
 set_up_environment() {
-    local extra="${1:-}" python wanted stamp target="."
+    local extra="${1:-}" python version wanted stamp target="."
     stamp=".venv/.installed-${extra:-base}"
     # Without pip it is what an interrupted "python -m venv" left.
     if [ ! -x .venv/bin/python ] || ! is_new_enough .venv/bin/python ||
@@ -78,8 +81,16 @@ set_up_environment() {
         echo "Making .venv with $("$python" --version)"
         if ! "$python" -m venv --clear .venv; then
             rm -rf .venv
-            fail "Could not make .venv with $python." \
-                "  Debian, Ubuntu: sudo apt-get install python3-venv"
+            if "$python" -c 'import ensurepip' >/dev/null 2>&1; then
+                # Python tells nothing more of a full disk than that its ensurepip has failed.
+                fail "Could not make .venv with $python: the reason stands above, or the disk is full." \
+                    "Once it is removed, run this again."
+            fi
+            # Debian's python3-venv is that of its default Python only.
+            version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+            fail "Could not make .venv with $python, which lacks ensurepip." \
+                "  Debian, Ubuntu: sudo apt-get install python$version-venv" \
+                "Then run this again."
         fi
     fi
     wanted="$(fingerprint .venv/bin/python)"
@@ -95,8 +106,9 @@ set_up_environment() {
         fi
         # GCC 12 compiles llama.cpp's AMX code into an illegal instruction: it drops most of the tiles'
         # shapes (https://github.com/ggml-org/llama.cpp/pull/26954). Without this macro that code is
-        # left out, for pip alone.
-        CFLAGS="${CFLAGS:+$CFLAGS }-U__AMX_INT8__" CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }-U__AMX_INT8__" \
+        # left out, for pip alone. Who installs with --user by default cannot mean it here.
+        PIP_USER=0 CFLAGS="${CFLAGS:+$CFLAGS }-U__AMX_INT8__" \
+            CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }-U__AMX_INT8__" \
             .venv/bin/python -m pip install --disable-pip-version-check --quiet -e "$target" ||
             fail "The installation failed; the reason stands above." \
                 "Once it is removed, run this again: what is already built is kept."

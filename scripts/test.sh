@@ -3,8 +3,11 @@
 #
 #   ./scripts/test.sh
 #   ./scripts/test.sh tests/simulator -k far_end
+# "sh scripts/test.sh" may be a shell that knows less.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Not where CDPATH leads, which would be searched for a "scripts" first.
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup_env.sh
 
 set_up_environment dev

@@ -210,3 +210,12 @@ def test_the_configured_gateway_is_called_where_a_client_reaches_it(
         monkeypatch.setenv("GATEWAY_PORT", port)
         assert run(monkeypatch, "call", a_recording()) == 1
     assert f"ws://127.0.0.1:{port}/" in capsys.readouterr().err
+
+
+def test_a_call_to_settings_that_leave_the_port_open_asks_for_the_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GATEWAY_PORT", "0")
+    assert run(monkeypatch, "call", a_recording()) == 2
+    assert "--url" in capsys.readouterr().err

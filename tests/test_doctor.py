@@ -59,7 +59,7 @@ def test_missing_and_old_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> 
         "packages",
         "fail",
         "here 1.10.0rc1 is too old, 2 or newer is needed; gone is not installed",
-        "run: pip install -e .",
+        f"in the gateway's folder run: {sys.executable} -m pip install -e .",
     )
 
 

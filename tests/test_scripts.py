@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_a_compiler_named_with_options_counts(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+def test_a_compiler_that_only_says_it_is_not_installed_does_not_count(tmp_path: Path) -> None:
+    """macOS has such a cc and c++ until its command line tools are installed."""
+    for name in ("cc", "c++"):
+        write_program(tmp_path / name, "exit 1")
+    done = run_setup("require_compiler", tmp_path, PATH=str(tmp_path))
+    assert done.returncode == 1 and "xcode-select --install" in done.stderr
+
+
 def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
     write_program(tmp_path / "python3", "exit 1")
     done = run_setup("find_python", tmp_path, PATH=str(tmp_path))
@@ -59,6 +68,68 @@ def test_the_newest_python_on_the_path_is_taken(tmp_path: Path) -> None:
     for name in ("python3", "python3.12"):
         write_program(tmp_path / name, "exit 0")
     assert run_setup("find_python", tmp_path, PATH=str(tmp_path)).stdout.strip() == "python3.12"
+
+
+def test_a_python_newer_than_those_known_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
+    write_program(tmp_path / "python3", "exit 1")
+    write_program(tmp_path / "python3.14", "exit 0")
+    assert run_setup("find_python", tmp_path, PATH=str(tmp_path)).stdout.strip() == "python3.14"
+    write_program(tmp_path / "python3.12", "exit 0")
+    assert run_setup("find_python", tmp_path, PATH=str(tmp_path)).stdout.strip() == "python3.12"
+
+
+def test_a_python_without_venv_is_told_with_the_package_of_its_version(tmp_path: Path) -> None:
+    write_program(
+        tmp_path / "python",
+        'case "$*" in *"-m venv"*) mkdir .venv; exit 1;; *print*) echo 3.12;;'
+        " *ensurepip*) test -f whole;; esac",
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(tmp_path / "python")}
+    done = run_setup("set_up_environment", tmp_path, **environment)
+    assert done.returncode == 1 and "apt-get install python3.12-venv" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+    (tmp_path / "whole").touch()
+    done = run_setup("set_up_environment", tmp_path, **environment)
+    assert done.returncode == 1 and "disk is full" in done.stderr and "apt" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["run.sh", "test.sh"])
+def test_a_script_finds_its_folder_whatever_cdpath_holds(name: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "scripts").mkdir(parents=True)
+    done = run_without_python(name, tmp_path, BASH, CDPATH=str(tmp_path / "elsewhere"))
+    assert done.returncode == 1 and "PYTHON=none is not" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("dash") is None, reason="needs a shell that is not bash")
+@pytest.mark.parametrize("name", ["run.sh", "test.sh"])
+def test_a_script_that_is_given_to_another_shell_runs_in_bash(name: str, tmp_path: Path) -> None:
+    done = run_without_python(name, tmp_path, "dash")
+    assert done.returncode == 1 and "PYTHON=none is not" in done.stderr
+
+
+def run_without_python(
+    name: str, folder: Path, shell: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A script of a checkout in ``folder``, called from there, as far as it goes."""
+    shutil.copytree(SCRIPTS, folder / "scripts", ignore=shutil.ignore_patterns("*.py", "starter"))
+    return subprocess.run(
+        [shell, f"scripts/{name}"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHON": "none", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_script_run_with_the_wrong_python_says_which_one_to_use(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", SCRIPTS / "download_models.py", "laptop"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and ".venv/bin/python" in done.stderr
 
 
 def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> None:
@@ -118,6 +189,15 @@ def test_llama_cpp_is_built_without_its_amx_code(tmp_path: Path) -> None:
     done = run_setup("set_up_environment", tmp_path, PATH=path, CFLAGS="-O3")
     assert done.returncode == 0
     assert (tmp_path / "flags").read_text() == "-O3 -U__AMX_INT8__|-U__AMX_INT8__\n"
+
+
+def test_it_installs_into_the_environment_also_where_pip_prefers_the_home(tmp_path: Path) -> None:
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *"pip install"*) echo "$PIP_USER" >user;; *hashlib*) echo 1;; esac',
+    )
+    run_setup("set_up_environment", tmp_path, PATH=os.environ["PATH"], PIP_USER="1")
+    assert (tmp_path / "user").read_text() == "0\n"
 
 
 def test_an_environment_that_was_left_without_pip_is_made_anew(tmp_path: Path) -> None:
