@@ -138,7 +138,8 @@ class Player:
         """
         if generation != self._generation or self._held or self._paused:
             return math.inf
-        if not self._pending:
+        # Not `_pending`, which is empty for a moment when a chunk is cut off in the other thread.
+        if not self._pending_samples:
             return self._plays_until
         return max(self._plays_until, self._clock()) + seconds(self._pending_samples)
 

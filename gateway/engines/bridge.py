@@ -112,7 +112,9 @@ class WorkerPool:
         job = _Job(function, needed, self._clock())
         with self._lock:
             self._waiting.append(job)
-        job.future.add_done_callback(lambda future: self._forget(job, future))
+        # Without the job: a future keeps its callbacks, so the two, and with them the material and
+        # the result, would hold each other until the garbage collector comes by.
+        job.future.add_done_callback(self._forget)
         # Not this very job: whichever is needed first when a thread is free.
         self._executor.submit(self._run_first)
         return job.future
@@ -125,11 +127,10 @@ class WorkerPool:
             self._waiting.remove(job)
         job.run()
 
-    def _forget(self, job: _Job[Any], future: Future[Any]) -> None:
+    def _forget(self, future: Future[Any]) -> None:
         if future.cancelled():
             with self._lock:
-                if job in self._waiting:
-                    self._waiting.remove(job)
+                self._waiting = [job for job in self._waiting if job.future is not future]
 
 
 class _Job(Generic[T]):
@@ -141,18 +142,19 @@ class _Job(Generic[T]):
         self._context = contextvars.copy_context()
         self._needed = needed
         self._submitted = submitted
+        self._fault: Exception | None = None
 
     @property
     def waits_since(self) -> float:
         """Since when, or from when on, it should have started; infinity for a guess."""
-        return max(self._needed() - RESERVE_S, self._submitted)
+        return max(self._moment() - RESERVE_S, self._submitted)
 
     def order(self) -> float:
         """The moment at which it is needed; the smallest goes first.
 
         Nothing starves: moments pass, and whatever comes after one waits behind it.
         """
-        needed = max(self._needed(), self._submitted)
+        needed = max(self._moment(), self._submitted)
         return self._submitted + GUESS_S if needed == math.inf else needed
 
     def run(self) -> None:
@@ -160,8 +162,17 @@ class _Job(Generic[T]):
         if not self.future.set_running_or_notify_cancel():
             return
         try:
+            if self._fault is not None:
+                raise self._fault
             result = self._context.run(self._function)
         except BaseException as error:  # boundary: it is raised where the result is awaited
             self.future.set_exception(error)
         else:
             self.future.set_result(result)
+
+    def _moment(self) -> float:
+        try:
+            return self._needed()
+        except Exception as error:  # boundary: a bug of one call must not stop the threads
+            self._fault = error
+            return -math.inf  # nothing to wait for: it fails as soon as a thread is free

@@ -18,8 +18,9 @@ _STRING, _ARRAY = 8, 9
 _LENGTH = struct.Struct("<Q")
 _VERSIONS = (2, 3)
 _ALIGNMENT = 32
-# Far beyond any vocabulary. Without it a false count could make us walk through all the weights.
-_MAX_STRINGS = 1 << 23
+# Far beyond any vocabulary. Without it a false count could make us walk through all the weights,
+# and keep them as numbers that take many times their memory.
+_MAX_VALUES = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ class _Reader:
         if kind != _ARRAY:
             return self._number(self._form(kind))
         kind, count = self._count("I"), self._count()
+        if count > _MAX_VALUES:
+            raise ValueError("more values than any vocabulary has")
         if kind == _STRING:
-            if count > _MAX_STRINGS:
-                raise ValueError("more strings than any vocabulary has")
             return [self._string() for _ in range(count)]
         form = self._form(kind)
         start = self._at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -30,6 +31,10 @@ _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 """Of the refusals of a conversation that the model has no room for; others cost no turns."""
+
+_MOST_AT_ONCE = 160
+"""Characters of a reply that are passed on together: what reads them works through them in the
+event loop, in a time that grows faster than they do, and a service may send any number."""
 
 _ADVICE = {
     401: "; check OPENAI_API_KEY",
@@ -111,17 +116,20 @@ class OpenAIChat:
             async with asyncio.timeout_at(deadline):
                 chunks = await self._open(request)
         answered = False
+        # JSON can cut a character in two, and what is half of one cannot be sent to anybody.
+        whole = codecs.getincrementaldecoder("utf-16-le")("replace")
         async with chunks:
             while True:
                 with self._failures():
                     try:
                         async with asyncio.timeout_at(deadline):
-                            text = _text_of(await anext(chunks))
+                            chunk = await anext(chunks)
                     except StopAsyncIteration:
                         break
-                answered = True
-                if text:
-                    yield text
+                    text = whole.decode(_text_of(chunk).encode("utf-16-le", "surrogatepass"))
+                    answered = answered or bool(chunk.choices)
+                for at in range(0, len(text), _MOST_AT_ONCE):
+                    yield text[at : at + _MOST_AT_ONCE]
                     deadline = self._deadline()
         if not answered:
             # A log-in page, for one, has status 200 too.
@@ -169,7 +177,7 @@ class OpenAIChat:
             raise ChatError(f"chat service {self._settings.host} {_reason(error)}") from error
         except TimeoutError as error:
             raise ChatError(f"chat service {self._settings.host} gave no answer in time") from error
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             # The library looks at nothing that it passes on, and not every service keeps to form.
             raise ChatError(
                 f"chat service {self._settings.host} sent what is no chat reply"

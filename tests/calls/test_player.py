@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 
 import numpy as np
 import pytest
@@ -223,6 +224,27 @@ def test_more_speech_is_needed_when_the_ear_runs_dry() -> None:
         assert stage.player.needed_at(1) == pytest.approx(3.5)
         await asyncio.sleep(5)
         assert stage.player.needed_at(1) == pytest.approx(3.5), "dry since then"
+        await stage.end()
+
+    run(main)
+
+
+def test_a_thread_that_asks_while_a_chunk_is_cut_off_hears_of_all_the_speech() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        player = stage.player
+        told: list[float] = []
+
+        class Pending(deque[Samples]):
+            def appendleft(self, rest: Samples) -> None:
+                told.append(player.needed_at(1))  # as another thread may at this moment
+                super().appendleft(rest)
+
+        player._pending = Pending()
+        player.open(1, hold=False)
+        await player.enqueue(1, speech(2000))
+        await asyncio.sleep(1)
+        assert told and told == pytest.approx([2.0] * len(told))
         await stage.end()
 
     run(main)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import math
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -60,6 +62,25 @@ def test_an_exception_reaches_the_caller() -> None:
         assert received == [0]
         with pytest.raises(RuntimeError, match="broken"):
             await pool.run(fail)
+
+    in_pool(body)
+
+
+def test_nothing_of_a_job_is_kept_when_it_is_done() -> None:
+    class Material:
+        pass
+
+    async def body(pool: WorkerPool) -> None:
+        material = Material()
+        kept = weakref.ref(material)
+        gc.disable()  # which would come by some time, after much audio has piled up
+        try:
+            await pool.run(id, material)
+            del material
+            await pool.run(int)  # the one thread has put the first job away
+            assert kept() is None
+        finally:
+            gc.enable()
 
     in_pool(body)
 
@@ -275,6 +296,24 @@ def test_a_cancelled_job_is_skipped_and_the_others_run() -> None:
         await asyncio.gather(first, return_exceptions=True)
 
     assert queue.served(fill) == ["now", "in 1 s"]
+
+
+def test_a_need_that_fails_ends_its_own_job_only() -> None:
+    queue = Queue()
+
+    def fail() -> float:
+        raise RuntimeError("broken")
+
+    async def fill(pool: WorkerPool) -> None:
+        await queue.add(pool, "in 1 s", lambda: 101.0)
+        broken.append(await queue.add(pool, "broken", fail))
+        await queue.add(pool, "in 2 s", lambda: 102.0)
+        queue.now += 0.5
+        assert pool.wait_s == 0.5
+
+    broken: list[asyncio.Task[list[None]]] = []
+    assert queue.served(fill) == ["in 1 s", "in 2 s"]
+    assert isinstance(broken[0].exception(), RuntimeError)
 
 
 def test_guesses_and_what_is_needed_much_later_do_not_count_as_waiting() -> None:

@@ -61,6 +61,14 @@ def test_an_array_longer_than_its_file_is_noticed(tmp_path: Path, kind: int, cou
     assert read_header(path) is None
 
 
+def test_an_array_that_would_take_in_the_weights_is_noticed(tmp_path: Path) -> None:
+    data, count = gguf_bytes({"a": ["b"]}), 2**23 + 1
+    array = struct.pack("<IIQ", 9, 8, 1)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data.replace(array, struct.pack("<IIQ", 9, 0, count)) + bytes(count))
+    assert read_header(path) is None
+
+
 @pytest.mark.parametrize(
     "data",
     [

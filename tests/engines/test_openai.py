@@ -244,6 +244,38 @@ def test_what_is_no_chat_reply_is_a_chat_error(garbled: object) -> None:
     assert error.startswith("chat service 127.0.0.1 sent what is no chat reply")
 
 
+def test_a_reply_too_deep_to_be_read_is_a_chat_error() -> None:
+    deep = b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert "sent what is no chat reply" in answer(events(OK, deep, b"[DONE]"))[1]
+
+
+def adds(text: str) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": {"content": text}}]}
+
+
+def test_a_character_sent_in_two_halves_is_joined_and_a_half_alone_is_no_text() -> None:
+    said, error = answer(
+        events(*map(adds, ["Hi \ud83d", "\ude00!", " \ude00 ", "\ud83d"]), b"[DONE]")
+    )
+    assert (said, error) == ("Hi \U0001f600! \ufffd ", "")
+
+
+def test_a_reply_in_one_piece_is_passed_on_in_small_ones() -> None:
+    reply = "." * 1000 + "".join(map(str, range(300)))
+
+    async def ask(chat: OpenAIChat) -> list[str]:
+        return [piece async for piece in chat.stream(request())]
+
+    pieces = told_by(lambda _, writer: send(writer, events(adds(reply), b"[DONE]")), ask)
+    assert "".join(pieces) == reply
+    assert max(map(len, pieces)) <= 160
+
+
+@pytest.mark.parametrize("notice", [{"choices": []}, {"message": "overloaded"}])
+def test_a_service_that_offers_no_choice_sent_no_reply(notice: object) -> None:
+    assert "sent no reply" in answer(events(notice, b"[DONE]"))[1]
+
+
 @pytest.mark.parametrize("choice", [{"index": 0}, {"index": 0, "delta": None}])
 def test_a_note_of_a_content_filter_is_passed_over(choice: object) -> None:
     assert answer(events(OK, {"choices": [choice]}, OK, b"[DONE]")) == ("Hello Hello ", "")
