@@ -6,6 +6,10 @@ import re
 
 from gateway.conversation.sentences import sentence_ends
 
+_SEEN_AHEAD = 16
+"""Characters behind the longest piece that are looked at: a word there may tell that a sentence
+goes on. More would be searched again for each piece of a text that comes at once."""
+
 _CLAUSE_END = re.compile(r"[,;:،؛—–]\s+")
 
 
@@ -48,10 +52,11 @@ class Chunker:
 
     def _border(self) -> int | None:
         """Where the next piece ends, or None while it is still growing."""
-        if (end := next(sentence_ends(self._text), None)) is not None:
+        head = self._text[: self._max_chars + _SEEN_AHEAD]
+        if (end := next(sentence_ends(head), None)) is not None:
             return min(end.end(), self._cut_long(end.end()))
         if self._first:
-            for match in _CLAUSE_END.finditer(self._text):
+            for match in _CLAUSE_END.finditer(head[: self._max_chars]):
                 if match.start() >= self._first_min_chars:
                     return match.end()
         return self._cut_long(len(self._text)) if len(self._text) > self._max_chars else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_SENTENCE_END = re.compile(r"[.!?؟…]+[\"»”’)]*\s+|\n\s*")
+# A row of stops is tried from its first one only: from each it would take a long row's square.
+_SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)]*+\s+|\n\s*")
 # A full stop after these, after a single letter, or after the number of a line in a list does not
 # end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(

@@ -32,10 +32,6 @@ _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 """Of the refusals of a conversation that the model has no room for; others cost no turns."""
 
-_MOST_AT_ONCE = 160
-"""Characters of a reply that are passed on together: what reads them works through them in the
-event loop, in a time that grows faster than they do, and a service may send any number."""
-
 _ADVICE = {
     401: "; check OPENAI_API_KEY",
     403: "; check what OPENAI_API_KEY may do",
@@ -128,8 +124,8 @@ class OpenAIChat:
                         break
                     text = whole.decode(_text_of(chunk).encode("utf-16-le", "surrogatepass"))
                     answered = answered or bool(chunk.choices)
-                for at in range(0, len(text), _MOST_AT_ONCE):
-                    yield text[at : at + _MOST_AT_ONCE]
+                if text:
+                    yield text
                     deadline = self._deadline()
         if not answered:
             # A log-in page, for one, has status 200 too.

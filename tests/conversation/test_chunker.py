@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,3 +129,17 @@ def test_endless_sentence_is_cut_at_a_space() -> None:
 @given(st.text(alphabet="ab .,?!؟،\n", max_size=300), st.integers(1, 7))
 def test_no_word_is_lost_or_changed_however_the_text_arrives(text: str, step: int) -> None:
     assert "".join(" ".join(pieces(text, step)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("unit", [".", "word ", "no end, "])
+def test_a_text_that_comes_at_once_takes_time_as_it_is_long(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text, begun = (unit * length)[:length], time.perf_counter()
+        found = pieces(text, step=length)
+        took = time.perf_counter() - begun
+        assert max(map(len, found)) <= 160
+        assert "".join("".join(found).split()) == "".join(text.split())
+        return took
+
+    # Were each piece to look through the whole text, it would be 16 times and more.
+    assert min(seconds(8_000) for _ in range(3)) < 10 * min(seconds(2_000) for _ in range(3))

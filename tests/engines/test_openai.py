@@ -260,17 +260,6 @@ def test_a_character_sent_in_two_halves_is_joined_and_a_half_alone_is_no_text() 
     assert (said, error) == ("Hi \U0001f600! \ufffd ", "")
 
 
-def test_a_reply_in_one_piece_is_passed_on_in_small_ones() -> None:
-    reply = "." * 1000 + "".join(map(str, range(300)))
-
-    async def ask(chat: OpenAIChat) -> list[str]:
-        return [piece async for piece in chat.stream(request())]
-
-    pieces = told_by(lambda _, writer: send(writer, events(adds(reply), b"[DONE]")), ask)
-    assert "".join(pieces) == reply
-    assert max(map(len, pieces)) <= 160
-
-
 @pytest.mark.parametrize("notice", [{"choices": []}, {"message": "overloaded"}])
 def test_a_service_that_offers_no_choice_sent_no_reply(notice: object) -> None:
     assert "sent no reply" in answer(events(notice, b"[DONE]"))[1]
