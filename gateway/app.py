@@ -128,7 +128,7 @@ class Gateway:
             await asyncio.gather(self._loading, return_exceptions=True)
         await self._stack.aclose()
         if self._recorder is not None:
-            self._recorder.close()
+            await asyncio.to_thread(self._recorder.close)  # a disk may take its time
 
     async def ready(self) -> None:
         """Wait until every model is loaded and warmed.
