@@ -108,8 +108,8 @@ class _TextFormatter(_Formatter):
         self, record: logging.LogRecord, context: _Fields, message: str, traceback: str
     ) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        tags = "".join(f" {name}={_one_line(str(value))}" for name, value in context.items())
-        line = f"{time} {record.levelname:<7} {record.name}{tags}: {_one_line(message)}"
+        tags = "".join(f" {name}={one_line(str(value))}" for name, value in context.items())
+        line = f"{time} {record.levelname:<7} {record.name}{tags}: {one_line(message)}"
         return f"{line}\n{traceback}" if traceback else line
 
 
@@ -130,8 +130,8 @@ class _JsonFormatter(_Formatter):
         return _escaped(json.dumps(entry, ensure_ascii=False), lambda c: json.dumps(c)[1:-1])
 
 
-def _one_line(text: str) -> str:
-    """Keep a client from forging log lines: control characters become escapes."""
+def one_line(text: str) -> str:
+    """A stranger's text without power over a log or a terminal: control characters are escaped."""
     return _escaped(text, lambda c: repr(c)[1:-1])
 
 

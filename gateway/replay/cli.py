@@ -87,14 +87,12 @@ def _exactly(console: Console, recording: Recording, recorded_voice: bool) -> bo
 def _what_if(console: Console, recording: Recording, settings: list[str]) -> None:
     from gateway.loading import voice_detectors
     from gateway.replay.figures import figures_of
-    from gateway.replay.needed import require_commands
     from gateway.replay.overrides import with_overrides
     from gateway.replay.report import print_what_if
     from gateway.replay.what_if import hold_again
 
     policy, make_detector = recording.policy, voice_detectors()
     changed = with_overrides(policy, settings)
-    require_commands(recording.steps)
     with console.status("holding the call again"):
         again = hold_again(recording, policy, make_detector)
         other = hold_again(recording, changed, make_detector)

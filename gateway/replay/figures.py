@@ -15,7 +15,20 @@ from gateway.conversation.events import (
 )
 from gateway.conversation.policy import Policy
 from gateway.events import CallEnded, TextReceived
-from gateway.recording.steps import Plain, RecordedStep
+from gateway.recording.steps import RecordedStep
+from gateway.replay.ordered import (
+    CancelReply,
+    CommitTurn,
+    HangUp,
+    Ordered,
+    PauseReply,
+    ReleaseReply,
+    ResumeReply,
+    Script,
+    StartReply,
+    Transcribe,
+    ordered,
+)
 
 _UNSPOKEN = CallEnded | TextReceived | ReplyEnded | ReplyFailed
 """What stops the assistant without speech: so does a call at its longest, which is no event."""
@@ -102,7 +115,7 @@ class _Counter:
             case SpeechSent(generation, samples):
                 self._sent(generation, samples, step.now)
         spoken = step.event is not None and not isinstance(step.event, _UNSPOKEN)
-        for command in step.commands or ():
+        for command in ordered(step):
             self._ordered(command, step.now, spoken)
 
     def _sent(self, generation: int, samples: int, now: float) -> None:
@@ -116,36 +129,36 @@ class _Counter:
     def _turn(self, number: int) -> Turn | None:
         return next((turn for turn in self.figures.turns if turn.number == number), None)
 
-    def _ordered(self, command: Plain, now: float, spoken: bool) -> None:
+    def _ordered(self, command: Ordered, now: float, spoken: bool) -> None:
         figures = self.figures
-        match command["type"]:
-            case "Transcribe":
-                self._speech_ended[command["turn"]] = command["speech_ended_at"]
-                length_s = seconds(command["samples"]["samples"])
-                self._speech_began[command["turn"]] = now - length_s + self._pre_roll_s
-            case "StartReply":
+        match command:
+            case Transcribe(turn=turn):
+                self._speech_ended[turn] = command.speech_ended_at
+                length_s = seconds(command.samples.samples)
+                self._speech_began[turn] = now - length_s + self._pre_roll_s
+            case StartReply():
                 self._reply_started(command)
-            case "ReleaseReply":
-                self._held.discard(command["generation"])
-                self._released.add(command["generation"])
-            case "CancelReply":
-                self._cancelled(command["generation"], now, spoken)
-            case "CommitTurn":
-                self._committed(command["turn"], command["text"], now)
-            case "PauseReply":
+            case ReleaseReply(generation=generation):
+                self._held.discard(generation)
+                self._released.add(generation)
+            case CancelReply(generation=generation):
+                self._cancelled(generation, now, spoken)
+            case CommitTurn(turn=turn, text=text):
+                self._committed(turn, text, now)
+            case PauseReply():
                 figures.paused += 1
-            case "ResumeReply":
+            case ResumeReply():
                 figures.resumed += 1
-            case "HangUp":
-                figures.hung_up = command["reason"]
+            case HangUp(reason=reason):
+                figures.hung_up = reason
 
-    def _reply_started(self, command: Plain) -> None:
-        generation = command["generation"]
-        self._answers[generation] = command["turn"]
-        if command["hold"]:
+    def _reply_started(self, command: StartReply) -> None:
+        generation, source = command.generation, command.source
+        self._answers[generation] = command.turn
+        if command.hold:
             self._held.add(generation)
             self.figures.speculated += 1
-        if command["source"].get("text") in self._still_there:
+        if isinstance(source, Script) and source.text in self._still_there:
             self.figures.idle_prompts += 1
 
     def _committed(self, number: int, text: str, now: float) -> None:

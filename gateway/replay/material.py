@@ -19,7 +19,8 @@ from gateway.conversation.events import (
     TranscriptFailed,
     TranscriptReady,
 )
-from gateway.recording.steps import Plain, RecordedStep
+from gateway.recording.steps import RecordedStep
+from gateway.replay.ordered import Ordered, ReleaseReply, Script, StartReply, Transcribe, ordered
 
 _SAME_AUDIO = 0.85
 """Overlap of two stretches, as part of both together, from which their transcript is the same."""
@@ -113,17 +114,17 @@ class Transcripts:
 
 
 def _recognised(steps: Iterable[RecordedStep]) -> Iterable[Recognised]:
-    ordered: dict[tuple[int, int], tuple[float, Plain]] = {}
+    open_ones: dict[tuple[int, int], tuple[float, Transcribe]] = {}
     for step in steps:
-        for command in step.commands or ():
-            if command["type"] == "Transcribe":
-                ordered[command["turn"], command["revision"]] = step.now, command
+        for command in ordered(step):
+            if isinstance(command, Transcribe):
+                open_ones[command.turn, command.revision] = step.now, command
         if isinstance(step.event, TranscriptReady | TranscriptFailed):
-            found = ordered.pop((step.event.turn, step.event.revision), None)
+            found = open_ones.pop((step.event.turn, step.event.revision), None)
             if found is not None:
                 at, command = found
-                start = at - seconds(command["samples"]["samples"])
-                yield Recognised(start, at, command["speech_ended_at"], step.now - at, step.event)
+                start = at - seconds(command.samples.samples)
+                yield Recognised(start, at, command.speech_ended_at, step.now - at, step.event)
 
 
 def _timeline(recognised: Sequence[Recognised]) -> list[tuple[float, str]]:
@@ -166,7 +167,7 @@ class _Replies:
                 self._sent(generation, audio)
             case ReplyEnded(generation) if generation in self.replies:
                 self.replies[generation].complete = True
-        for command in step.commands or ():
+        for command in ordered(step):
             self._ordered(command, step.now)
 
     def _sent(self, generation: int, audio: Samples) -> None:
@@ -176,21 +177,13 @@ class _Replies:
         if (reply := self.replies.get(generation)) is not None:
             reply.audio = np.concatenate((reply.audio, audio[skipped:]))
 
-    def _ordered(self, command: Plain, now: float) -> None:
-        match command["type"]:
-            case "StartReply":
-                generation, source = command["generation"], command["source"]
-                scripted = source["type"] == "Script"
-                asked = source["text"] if scripted else last_said(source["utterances"])
-                self.replies[generation] = SpokenReply(now, asked, scripted)
+    def _ordered(self, command: Ordered, now: float) -> None:
+        match command:
+            case StartReply(generation=generation, source=source):
+                scripted = isinstance(source, Script)
+                self.replies[generation] = SpokenReply(now, source.text, scripted)
                 self._ready_since[generation] = now
-            case "ReleaseReply" if (reply := self.replies.get(command["generation"])) is not None:
+            case ReleaseReply(generation=generation) if generation in self.replies:
                 # What comes after the first pieces waited for the release.
-                if len(reply.parts) > 1:
-                    self._ready_since[command["generation"]] = now
-
-
-def last_said(utterances: list[Plain] | Plain) -> str:
-    """The last words of a recorded prompt, or "" when nothing had been said."""
-    said = utterances["last"] if isinstance(utterances, dict) else utterances
-    return str(said[-1]["text"]) if said else ""
+                if len(self.replies[generation].parts) > 1:
+                    self._ready_since[generation] = now

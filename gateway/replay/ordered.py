@@ -1,8 +1,9 @@
-"""What holding a call again needs of its recorded commands; an exact replay only compares them."""
+"""The recorded commands, as far as holding a call again looks at them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import get_args
 
 import msgspec
 
@@ -10,75 +11,114 @@ from gateway.recording.container import RecordingError
 from gateway.recording.steps import RecordedStep
 
 
-class _Audio(msgspec.Struct):
+class Audio(msgspec.Struct):
+    """What a recording keeps of a command's audio."""
+
     samples: int
 
 
-class _Utterance(msgspec.Struct):
+class Utterance(msgspec.Struct):
+    """One message of a prompt."""
+
     text: str
 
 
-class _Latest(msgspec.Struct):
-    last: list[_Utterance]
+class _Long(msgspec.Struct):
+    last: list[Utterance]
 
 
-class _Prompt(msgspec.Struct, tag_field="type", tag="Prompt"):
-    utterances: list[_Utterance] | _Latest
+class Prompt(msgspec.Struct, tag_field="type", tag=True):
+    """A reply the chat model is to find."""
+
+    utterances: list[Utterance] | _Long
+
+    @property
+    def text(self) -> str:
+        """The last words, or "" when nothing had been said."""
+        said = self.utterances.last if isinstance(self.utterances, _Long) else self.utterances
+        return said[-1].text if said else ""
 
 
-class _Script(msgspec.Struct, tag_field="type", tag="Script"):
+class Script(msgspec.Struct, tag_field="type", tag=True):
+    """A reply whose words are fixed."""
+
     text: str
 
 
-class _Transcribe(msgspec.Struct):
+class Transcribe(msgspec.Struct, tag_field="type", tag=True):
+    """See `gateway.conversation.commands`, as of the others."""
+
     turn: int
     revision: int
-    samples: _Audio
+    samples: Audio
     speech_ended_at: float
 
 
-class _StartReply(msgspec.Struct):
+class StartReply(msgspec.Struct, tag_field="type", tag=True):
+    """A reply was to be prepared."""
+
     generation: int
     turn: int
-    source: _Prompt | _Script
+    source: Prompt | Script
     hold: bool
 
 
-class _OfReply(msgspec.Struct):
+class ReleaseReply(msgspec.Struct, tag_field="type", tag=True):
+    """It was to be heard."""
+
     generation: int
 
 
-class _CommitTurn(msgspec.Struct):
+class CancelReply(msgspec.Struct, tag_field="type", tag=True):
+    """It was to stop."""
+
+    generation: int
+
+
+class PauseReply(msgspec.Struct, tag_field="type", tag=True):
+    """It was to fall silent."""
+
+
+class ResumeReply(msgspec.Struct, tag_field="type", tag=True):
+    """It was to go on."""
+
+
+class CommitTurn(msgspec.Struct, tag_field="type", tag=True):
+    """A turn was over."""
+
     turn: int
     text: str
 
 
-class _HangUp(msgspec.Struct):
+class HangUp(msgspec.Struct, tag_field="type", tag=True):
+    """The gateway ended the call."""
+
     reason: str
 
 
-_NEEDED: dict[str, type[msgspec.Struct]] = {
-    "Transcribe": _Transcribe,
-    "StartReply": _StartReply,
-    "ReleaseReply": _OfReply,
-    "CancelReply": _OfReply,
-    "CommitTurn": _CommitTurn,
-    "HangUp": _HangUp,
-}
+Ordered = (
+    Transcribe
+    | StartReply
+    | ReleaseReply
+    | CancelReply
+    | PauseReply
+    | ResumeReply
+    | CommitTurn
+    | HangUp
+)
+_KNOWN = {kind.__name__ for kind in get_args(Ordered)}
 
 
-def require_commands(steps: Iterable[RecordedStep]) -> None:
-    """Refuse a recording whose commands are not those of this gateway.
+def ordered(step: RecordedStep) -> Iterator[Ordered]:
+    """What was ordered in a step, without the commands that nothing here looks at.
 
     Raises:
-        RecordingError: a command lacks what is needed of it.
+        RecordingError: a command lacks what this gateway's has.
     """
-    for step in steps:
-        for command in step.commands or ():
-            if (needed := _NEEDED.get(command["type"])) is None:
-                continue
+    for command in step.commands or ():
+        if command["type"] in _KNOWN:
             try:
-                msgspec.convert(command, needed)
+                yield msgspec.convert(command, Ordered)
             except msgspec.ValidationError as error:
                 raise RecordingError(
                     f"the call cannot be held again: {command['type']} at {step.now:.3f} s is not"

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import __version__
+from gateway.logs import one_line
 from gateway.recording.codec import Recording
 from gateway.replay.exact import ExactReplay
 from gateway.replay.figures import Figures, Turn
@@ -34,7 +35,7 @@ def print_recording(console: Console, recording: Recording) -> None:
 
 def _printable(text: str) -> str:
     """A text of the recording, which may be a stranger's, without power over the terminal."""
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+    return escape(one_line(text))
 
 
 def print_exact(console: Console, result: ExactReplay) -> None:
