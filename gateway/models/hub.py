@@ -40,8 +40,15 @@ _HttpError: type[BaseException] = HfHubHTTPError.__bases__[0]
 _http = import_module(_HttpError.__module__.partition(".")[0])
 # Of what breaks a transfer, http_get goes on by itself after all but these; it calls itself for
 # that, so not without an end.
-_BROKEN: tuple[type[BaseException], ...] = (_http.ReadError, _http.WriteError, RecursionError)
+_BROKEN: tuple[type[BaseException], ...] = (
+    _http.ReadError,
+    _http.WriteError,
+    RecursionError,
+    HfHubHTTPError,
+)
 _BREAKS = 5
+# What a server or a proxy answers that may have time for us a little later.
+_BUSY = (429, 500, 502, 503, 504)
 
 CHUNK = 64 * 1024
 """Bytes that are written at a time; a cut loses less than this."""
@@ -187,11 +194,13 @@ class Hub:
                         displayed_filename=file.name,
                     )
                     break
-                except _BROKEN:
+                except _BROKEN as error:
+                    if isinstance(error, HfHubHTTPError) and not _is_busy(error):
+                        raise
                     breaks = 1 if target.tell() > offset else breaks + 1
                     if breaks > _BREAKS:
                         raise
-                    time.sleep(1)
+                    time.sleep(breaks)
             # Before it gets its final name, which stands for a whole file.
             target.flush()
             os.fsync(target.fileno())
@@ -240,6 +249,10 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
             raise
         # http_get's own: fewer bytes came than were announced.
         raise ModelError(f"the transfer of {what} ended early; {_GO_ON}") from error
+
+
+def _is_busy(error: HfHubHTTPError) -> bool:
+    return error.response.status_code in _BUSY
 
 
 def _require_client() -> None:

@@ -43,6 +43,7 @@ class LocalHub:
         resets: a connection that breaks is reset, as by a router that forgot it.
         served: other bytes than announced, by ``repo/path``.
         refusals: HTTP status by ``repo/path``.
+        busy: HTTP statuses by ``repo/path``, each for one transfer of its content.
         transfers: ``repo/path`` and offset of each request for content.
     """
 
@@ -50,6 +51,7 @@ class LocalHub:
     cuts: dict[str, list[int]] = field(default_factory=dict)
     served: dict[str, bytes] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
+    busy: dict[str, list[int]] = field(default_factory=dict)
     resets: bool = False
     ignores_ranges: bool = False
     gives_checksums: bool = True
@@ -154,6 +156,9 @@ def _handler(hub: LocalHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def send_file(self, key: str) -> None:
+            if self.command == "GET" and hub.busy.get(key):
+                self.refuse(hub.busy[key].pop(0), "")
+                return
             announced = hub.files[key]
             content = hub.served.get(key, announced)
             start = 0

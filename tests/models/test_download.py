@@ -201,6 +201,32 @@ def test_connections_that_are_always_reset_are_given_up(downloads: Downloads) ->
     assert len(downloads.hub.cuts["chat.gguf"]) > ALWAYS - 10
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_for_a_while_is_asked_again(
+    downloads: Downloads, status: int
+) -> None:
+    key = "chat/small/chat.gguf"
+    downloads.hub.cuts["chat.gguf"] = [7 * CHUNK]
+    downloads.hub.busy[key] = [status] * 5
+    downloads.run("talking")
+    assert (downloads.store.root / "llm/talking/chat.gguf").read_bytes() == downloads.hub.files[key]
+    assert downloads.hub.busy[key] == []
+
+
+def test_a_server_that_stays_busy_is_given_up(downloads: Downloads) -> None:
+    key = "chat/small/chat.gguf"
+    downloads.hub.busy[key] = [503] * ALWAYS
+    assert "answered 503" in downloads.fails("talking")
+    assert len(downloads.hub.busy[key]) > ALWAYS - 10
+
+
+def test_a_refusal_in_a_transfer_is_final(downloads: Downloads) -> None:
+    key = "chat/small/chat.gguf"
+    downloads.hub.busy[key] = [403] * ALWAYS
+    assert "answered 403" in downloads.fails("talking")
+    assert len(downloads.hub.busy[key]) == ALWAYS - 1
+
+
 def test_files_that_somebody_put_beside_a_model_are_not_deleted(downloads: Downloads) -> None:
     mine = downloads.store.root / "llm/talking/mine.gguf"
     mine.parent.mkdir(parents=True)
