@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError
 
 MAGIC = b"VGREC1\n"
 SUFFIX = ".vgrec"
@@ -21,7 +21,7 @@ _HEAD = struct.Struct("<cII")
 _CHECK = struct.Struct("<I")
 
 
-class RecordingError(GatewayError):
+class RecordingError(ConfigError):
     """A recorded call that cannot be read; the message says where and what was expected."""
 
 

@@ -44,7 +44,7 @@ def replay(
     """Feed a recorded call to the conversation core again.
 
     Without `--set`, every command must come out the same, bit for bit; the first that does not is
-    shown as a diff, and the exit status is 1.
+    shown as a diff, and the exit status is 1; it is 2 when the file cannot be read.
 
     With `--set`, the call is held again in virtual time and what would have changed is printed:
     once with the recorded settings, to show how true the simulation is to the call, and once with

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway.audio.vad import WebRtcVad
-from gateway.cli import app
+from gateway.cli import app, main
 from gateway.conversation.policy import Policy
 from gateway.errors import ConfigError
 from gateway.recording.codec import Header, Recording, read_recording
@@ -174,6 +174,17 @@ def test_command_line_tells_identical_from_different(call_file: Path, tmp_path: 
     # The call was held with webrtcvad alone; the detectors that serve judge noise otherwise.
     other = run(app, ["replay", str(call_file)])
     assert other.exit_code == 1 and "frames otherwise" in other.stdout
+
+
+def test_a_file_that_cannot_be_read_does_not_count_as_different(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.vgrec"
+    broken.write_bytes(b"no recording")
+    monkeypatch.setattr("sys.argv", ["voice-gateway", "replay", str(broken)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and "broken.vgrec" in capsys.readouterr().err
 
 
 def test_recorded_decisions_do_not_go_with_other_settings(call_file: Path) -> None:
