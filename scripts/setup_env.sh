@@ -95,11 +95,14 @@ set_up_environment() {
     fi
     wanted="$(fingerprint .venv/bin/python)"
     if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-        if ! .venv/bin/python -c 'import llama_cpp' >/dev/null 2>&1; then
+        if .venv/bin/python -c 'import llama_cpp' >/dev/null 2>&1; then
+            echo "Installing what pyproject.toml asks for."
+        elif [ -n "${PIP_NO_INDEX:-}" ]; then
+            # No compiler is asked for: what was carried here was compiled before.
+            echo "Installing from the packages in ${PIP_FIND_LINKS:-PIP_FIND_LINKS, which is not set}."
+        else
             require_compiler
             echo "Installing. llama-cpp-python may have to be compiled: about 5 minutes, this once."
-        else
-            echo "Installing what pyproject.toml asks for."
         fi
         if [ -n "$extra" ]; then
             target=".[$extra]"

@@ -191,6 +191,22 @@ def test_llama_cpp_is_built_without_its_amx_code(tmp_path: Path) -> None:
     assert (tmp_path / "flags").read_text() == "-O3 -U__AMX_INT8__|-U__AMX_INT8__\n"
 
 
+def test_packages_that_were_carried_here_need_no_compiler(tmp_path: Path) -> None:
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *llama_cpp*) exit 1;; *"pip install"*) : >installed;;'
+        " *hashlib*) echo 1;; esac",
+    )
+    (tmp_path / "cat").symlink_to(shutil.which("cat") or "")
+    path = str(tmp_path)
+    assert run_setup("set_up_environment", tmp_path, PATH=path).returncode == 1
+    assert not (tmp_path / "installed").exists()
+    carried = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}
+    done = run_setup("set_up_environment", tmp_path, PATH=path, **carried)
+    assert done.returncode == 0 and "the packages in wheels" in done.stdout
+    assert (tmp_path / "installed").exists()
+
+
 def test_it_installs_into_the_environment_also_where_pip_prefers_the_home(tmp_path: Path) -> None:
     write_program(
         tmp_path / ".venv" / "bin" / "python",
