@@ -22,7 +22,8 @@ _ORIGIN = re.compile(
 
 
 class AllowedOrigins:
-    """Lets in who sends no ``Origin``, the pages of the host that is called, and those listed.
+    """Lets in who sends no ``Origin``, the pages of the host that is called where that is an
+    address, localhost or comes with TLS, and those listed.
 
     Args:
         listed: ``scheme://host[:port]`` of each further page, ``null``, or ``*`` for all.
@@ -39,8 +40,9 @@ class AllowedOrigins:
         if len(origins) == 1 and self._allows(origins[0], hosts):
             return None
         return (
-            f"expected no 'Origin', a page of {_shown(hosts) or 'the host that is called'}"
-            f" or one that GATEWAY_ALLOWED_ORIGINS lists, got {_shown(origins)}"
+            "expected no 'Origin', one that GATEWAY_ALLOWED_ORIGINS lists, or a page of"
+            f" {_shown(hosts) or 'the host that is called'} (with https, or at localhost or an"
+            f" address), got {_shown(origins)}"
         )
 
     def _allows(self, origin: str, hosts: list[str]) -> bool:
@@ -48,14 +50,27 @@ class AllowedOrigins:
             page = normalised(origin)
             if page in self._listed:
                 return True
-            scheme = page.partition("://")[0]
+            scheme, _, address = page.partition("://")
             # A proxy with TLS hides the scheme of the call: a host without a port has the one that
             # the page's scheme implies, as the browser meant it.
-            return scheme in _DEFAULT_PORTS and [page] == [
-                normalised(f"{scheme}://{host}") for host in hosts
-            ]
+            own = [page] == [normalised(f"{scheme}://{host}") for host in hosts]
+            return own and (scheme == "https" or (scheme == "http" and _cannot_move(address)))
         except ValueError:
             return False
+
+
+def _cannot_move(address: str) -> bool:
+    """Whether ``host[:port]`` stays where it is. Any other name may have been somebody's page and
+    resolve to this machine a moment later (DNS rebinding); not with TLS, for lack of a certificate.
+    """
+    host = re.sub(r":[0-9]+$", "", address)
+    if host == "localhost" or host.startswith("["):
+        return True
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def normalised(origin: str) -> str:

@@ -37,9 +37,10 @@ def test_who_sends_no_origin_is_let_in() -> None:
         ("http://127.0.0.1:8765", "127.0.0.1:8765"),
         ("http://[::1]:8765", "[::1]:8765"),
         ("http://[FE80::A]:8765", "[fe80:0::a]:8765"),
-        ("http://gate", "gate"),
-        ("http://gate", "gate:80"),
-        ("http://gate:80", "gate"),
+        ("http://192.0.2.1", "192.0.2.1"),
+        ("http://192.0.2.1", "192.0.2.1:80"),
+        ("http://192.0.2.1:80", "192.0.2.1"),
+        ("http://[::1]", "[::1]:80"),
         # Behind a proxy with TLS, which keeps the host.
         ("https://gate.example", "gate.example"),
         ("https://gate.example", "gate.example:443"),
@@ -66,6 +67,13 @@ def test_a_page_of_the_host_that_it_calls_is_let_in(origin: str, host: str) -> N
         ("http://[::1]:8765", "[::2]:8765"),
         ("http://[::1", "[::1"),
         ("http://[1.2]:8765", "[1.2]:8765"),
+        # What resolved to somebody's page may resolve to this machine now.
+        ("http://gate:8765", "gate:8765"),
+        ("http://gate", "gate"),
+        ("http://127.0.0.1.evil.example:8765", "127.0.0.1.evil.example:8765"),
+        ("http://localhost.evil.example:8765", "localhost.evil.example:8765"),
+        ("http://1.2.3:8765", "1.2.3:8765"),
+        ("ws://localhost:8765", "localhost:8765"),
         ("ws://gate:8765", "gate:8765"),
         ("chrome-extension://gate", "gate"),
         ("gate:8765", "gate:8765"),
@@ -89,6 +97,7 @@ def test_any_other_page_is_not(origin: str, host: str | None) -> None:
     ("origin", "listed"),
     [
         ("https://app.example", "https://app.example"),
+        ("http://gate:8765", "http://gate:8765"),
         ("https://app.example", "HTTPS://App.Example:443/"),
         ("http://app.example", "http://app.example:80"),
         ("http://localhost:3000", "http://localhost:3000"),
@@ -115,7 +124,7 @@ def test_the_host_that_a_proxy_names_is_not_trusted() -> None:
 
 @pytest.mark.parametrize("twice", ["Origin", "Host"])
 def test_a_header_that_comes_twice_lets_nobody_in(twice: str) -> None:
-    headers = Headers({"Host": "gate:8765", "Origin": "http://gate:8765"})
+    headers = Headers({"Host": "127.0.0.1:8765", "Origin": "http://127.0.0.1:8765"})
     headers[twice] = headers[twice]
     assert AllowedOrigins().refusal(headers) is not None
 
@@ -149,8 +158,9 @@ def test_pages_of_other_hosts_cannot_open_a_call_and_one_line_says_why(
             assert await status(bench, f"http://{own}", "c2") == 101
             assert await status(bench, "http://evil.example") == 403
             text = (
-                f"call refused: expected no 'Origin', a page of '{own}' or one that"
-                " GATEWAY_ALLOWED_ORIGINS lists, got 'http://evil.example'"
+                "call refused: expected no 'Origin', one that GATEWAY_ALLOWED_ORIGINS lists, or a"
+                f" page of '{own}' (with https, or at localhost or an address), got"
+                " 'http://evil.example'"
             )
             told = [entry for entry in caplog.records if entry.name.endswith("servers.http")]
             assert [entry.getMessage() for entry in told] == [text]
