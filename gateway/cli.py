@@ -127,7 +127,7 @@ def call(
     The files are sent in real time, each once the assistant has answered the one before; a WAV of
     any sample rate and number of channels will do. Prints both sides' words, and how long each
     answer took from the end of your speech to its first sound, a request to hold on included
-    (ACKNOWLEDGE_AFTER_MS). Exit status 1 when an answer was missing.
+    (ACKNOWLEDGE_AFTER_MS). Exit status 1 when an answer was missing, or no words were heard.
 
     Examples:
 

@@ -66,7 +66,7 @@ class CallResult:
         turns: one exchange for each utterance begun.
         caller_track: the caller's side of the line; ``assistant_track``: what the caller heard.
         underruns: gaps inside replies, ``underrun_s`` seconds in all.
-        failure: why the call was given up, or None.
+        failure: why the call was given up, or which utterance was not heard; None otherwise.
     """
 
     call_id: str
@@ -108,8 +108,16 @@ async def place_call(
         assistant_track=caller.far_end.track(),
         underruns=caller.far_end.underruns,
         underrun_s=caller.far_end.underrun_s,
-        failure=caller.failure,
+        failure=caller.failure or _unheard(caller.turns),
     )
+
+
+def _unheard(turns: Sequence[Exchange]) -> str | None:
+    """Whom the assistant answered without having heard a word, with "Are you still there?" say."""
+    for turn in turns:
+        if turn.utterance and turn.answered_s is not None and not turn.caller_text:
+            return f"{turn.utterance.name}: no words were heard in it, so this was no answer to it"
+    return None
 
 
 async def dial(

@@ -107,7 +107,13 @@ def test_a_call_from_init_to_hanging_up() -> None:
     (turn,) = result.turns
     assert (turn.caller_text, turn.assistant_text) == ("hello there", "good day")
     assert turn.audio.size == 4 * tone(0.1).size
-    assert result.greeting is None
+    assert result.greeting is None and result.failure is None
+
+
+def test_a_question_that_comes_because_nothing_was_heard_is_no_answer() -> None:
+    result = call_fake(FakeGateway([audio_out(), transcript("assistant", "Are you still there?")]))
+    assert result.failure is not None and "no words were heard" in result.failure
+    assert result.turns[0].assistant_text == "Are you still there?"
 
 
 def test_a_call_goes_to_the_gateway_whatever_proxy_the_environment_names(
