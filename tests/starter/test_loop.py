@@ -58,7 +58,7 @@ def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
     tmp_path: Path,
 ) -> None:
     write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    plan = Plan(tmp_path / "work", minutes=0.001)
+    plan = Plan(tmp_path / "work", minutes=0.001, frames=900)
     last = train(plan, tmp_path)
     stopped = torch.load(last, weights_only=True)
     stopped["step"], stopped["used"] = 5000, 0.0

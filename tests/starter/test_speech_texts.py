@@ -30,7 +30,7 @@ from scripts.starter.stt.text import (
     wide,
     word_mix,
 )
-from scripts.starter.stt.vocabulary import Vocabulary, Whisper, choose_pieces
+from scripts.starter.stt.vocabulary import Vocabulary, choose_pieces, genuine
 
 ROOT = Path(__file__).parents[2]
 
@@ -212,7 +212,7 @@ def test_a_number_sentence_spells_seven_to_eleven_digits(lang: str) -> None:
 
 
 def test_pieces_spell_every_text_in_tokens_of_the_genuine_vocabulary() -> None:
-    whisper, rng = Whisper(), random.Random(5)
+    whisper, rng = genuine(), random.Random(5)
     texts = [said.text for lang in LANGS for said in Sentences(rng).draw(lang, 300)]
     pieces = choose_pieces(whisper, texts, threshold=40)
     vocabulary = Vocabulary(whisper, pieces)
@@ -224,7 +224,7 @@ def test_pieces_spell_every_text_in_tokens_of_the_genuine_vocabulary() -> None:
 
 
 def test_a_character_that_no_piece_spells_is_told() -> None:
-    vocabulary = Vocabulary(Whisper(), choose_pieces(Whisper(), ["hello there"], threshold=1))
+    vocabulary = Vocabulary(genuine(), choose_pieces(genuine(), ["hello there"], threshold=1))
     assert vocabulary.encode("hello") is not None
     assert vocabulary.encode("привет") is None
 

@@ -36,7 +36,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     train,
     widen,
 )
-from scripts.starter.stt.vocabulary import Vocabulary, Whisper, load_pieces  # noqa: E402
+from scripts.starter.stt.vocabulary import Vocabulary, genuine, load_pieces  # noqa: E402
 
 
 def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained() -> None:
@@ -54,7 +54,7 @@ def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained()
 
 
 def test_the_shipped_recogniser_is_restored_into_a_deeper_model_but_for_what_it_lacks() -> None:
-    vocabulary = Vocabulary(Whisper(), restore_pieces(EAR))
+    vocabulary = Vocabulary(genuine(), restore_pieces(EAR))
     variables = read_variables(EAR / "model.bin")
     enc, dec = (
         sum(f"{side}/layer_{at}/ffn/layer_norm/gamma" in variables for at in range(20))
@@ -81,7 +81,7 @@ def test_attention_whose_weights_are_kept_gives_the_same_as_the_fused_one(causal
 
 
 def test_a_new_token_begins_as_the_mean_of_those_that_spelt_it_and_the_others_stay() -> None:
-    whisper = Whisper()
+    whisper = genuine()
     former = Vocabulary(whisper, {p: whisper.ranks[p] for p in (b" cu", b"st", b"om", b"er")})
     pieces = {p: whisper.ranks[p] for p in (b" cu", b"st", b"om", b"er", b" customer", b"\xd8")}
     now = Vocabulary(whisper, pieces)
@@ -222,7 +222,9 @@ def test_a_decoder_trained_alone_leaves_its_encoder_and_reads_again_what_that_he
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    plan = DecoderPlan(tmp_path / "work", minutes=0.001, init=EAR, utterances=70, together=2)
+    plan = DecoderPlan(
+        tmp_path / "work", minutes=0.001, init=EAR, utterances=20, together=1, frames=900
+    )
     prepare_inventory(plan, tmp_path)
     first = torch.load(train_decoder(plan, tmp_path), weights_only=True)
     assert '"heard"' in capsys.readouterr().out
@@ -240,7 +242,7 @@ def test_a_decoder_trained_alone_leaves_its_encoder_and_reads_again_what_that_he
 
 
 def test_rare_words_weigh_up_to_four_times_in_all_their_tokens_but_invented_ones_do_not() -> None:
-    whisper = Whisper()
+    whisper = genuine()
     pieces = [b" the", b" cu", b"st", b"om", b"er", b".", b" some", b" Ze"]
     vocabulary = Vocabulary(whisper, {piece: whisper.ranks[piece] for piece in pieces})
     lines = {"the": 40_000 - 60, "the customer.": 6, "the some": 50, "the Ze": 4}
@@ -285,9 +287,11 @@ def test_trainings_show_the_decoder_swapped_tokens(
     part = "decoder" if alone else "train"
     monkeypatch.setattr(f"scripts.starter.stt.{part}.swapped", lambda tokens, *_: tokens * 0 + 7)
     if alone:
-        plan = DecoderPlan(tmp_path / "work", minutes=0.001, init=EAR, utterances=20, together=1)
+        plan = DecoderPlan(
+            tmp_path / "work", minutes=0.001, init=EAR, utterances=9, together=1, frames=900
+        )
         prepare_inventory(plan, tmp_path)
         train_decoder(plan, tmp_path)
     else:
-        train(Plan(tmp_path / "work", minutes=0.001), tmp_path)
+        train(Plan(tmp_path / "work", minutes=0.001, frames=900), tmp_path)
     assert shown and all(bool((tokens == 7).all()) for tokens in shown)

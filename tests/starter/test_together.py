@@ -55,7 +55,7 @@ def _train_two(plan: Plan, data: Path) -> Path:
 
 def test_two_processes_train_on_other_batches_and_end_in_the_mean_of_both(tmp_path: Path) -> None:
     write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
-    plan = Plan(tmp_path / "work", minutes=0.001)
+    plan = Plan(tmp_path / "work", minutes=0.001, frames=900)
     mean = torch.load(_train_two(plan, tmp_path), weights_only=True)
     both = [
         torch.load(tmp_path / "work" / name / "last.pt", weights_only=True) for name in ("1", "2")

@@ -37,10 +37,11 @@ _LEAST, _HEAVIEST = 5, 4.0
 @dataclass(frozen=True)
 class DecoderPlan(Training):
     """How to train the decoder of ``init``, whose encoder hears ``utterances`` first. A step is
-    taken for ``together`` batches of up to 72 seconds of sound.
+    taken for ``together`` batches of up to ``frames`` of 10 ms.
     """
 
     utterances: int = 60_000
+    frames: int = 7200
     rate: float = 1.6e-3
     rate_rest: float = 5e-4
     warm_up: int = 30
@@ -71,7 +72,7 @@ def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
     heard = [batch for path in written for batch in _read(path)]
     count = sum(len(batch.tokens) for batch in heard)
     number = len(written)
-    options = Options(frames=7200, reuse=1)  # reuse of items is what the files are for
+    options = Options(frames=plan.frames, reuse=1)  # reuse of items is what the files are for
     source: Iterator[Any] | None = None
     while count < plan.utterances:
         if source is None:

@@ -17,7 +17,7 @@ from ctranslate2.converters import utils
 from ctranslate2.specs import common_spec, whisper_spec
 
 from .model import sinusoids
-from .vocabulary import MODEL_DIR, SIZE, Vocabulary, Whisper
+from .vocabulary import MODEL_DIR, SIZE, Vocabulary, genuine
 
 UNUSED = -60.0
 _FEATURES = {
@@ -74,7 +74,7 @@ def export(checkpoint: Path, inventory: Path, out: Path, *, quantise: bool = Tru
     """Write ``out``; ``inventory`` holds the training's pieces.json."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config, weights = state["config"], _Weights(state["ema"])
-    vocabulary, whisper = Vocabulary.load(inventory / "pieces.json"), Whisper()
+    vocabulary, whisper = Vocabulary.load(inventory / "pieces.json"), genuine()
     width = config["d"]
     spec = whisper_spec.WhisperSpec(config["enc"], config["h"], config["dec"], config["h"])
     encoder, decoder = spec.encoder, spec.decoder

@@ -93,7 +93,14 @@ class Recipe:
     def _train_all(self) -> Path:
         from .train import Plan, train
 
-        plan = Plan(self.out / "work", self.minutes, self.init, self.device, self.draw)
+        plan = Plan(
+            self.out / "work",
+            self.minutes,
+            self.init,
+            self.device,
+            self.draw,
+            frames=Plan.frames if self.device == "cpu" else 48_000,
+        )
         return self._train(train, plan)
 
     def _train(self, train: Callable[..., Path], plan: Training) -> Path:

@@ -13,7 +13,7 @@ import torch
 
 from .export import UNUSED
 from .model import MicroWhisper
-from .vocabulary import Vocabulary, Whisper
+from .vocabulary import Vocabulary, genuine
 
 Arrays = dict[str, npt.NDArray[Any]]
 # By CTranslate2's number of the type (include/ctranslate2/types.h).
@@ -108,5 +108,5 @@ def restore(folder: Path, model: MicroWhisper, vocabulary: Vocabulary) -> dict[s
 def restore_pieces(folder: Path) -> dict[bytes, int]:
     """The pieces of an export and their Whisper ids: the rows of its table that were trained."""
     table = read_variables(folder / "model.bin")["decoder/embeddings/weight"]
-    ranks = Whisper().ranks
+    ranks = genuine().ranks
     return {piece: row for piece, row in ranks.items() if table[row, 0] > UNUSED / 2}

@@ -34,7 +34,7 @@ from .batches import IGNORED, Batch, Options, phoneme_inventory, produce, swappe
 from .dataset import SpeechSet, finished_sets
 from .model import CHARACTERS, MicroWhisper, Shape
 from .restore import restore, restore_pieces
-from .vocabulary import Vocabulary, Whisper, choose_pieces, load_pieces, save_pieces
+from .vocabulary import Vocabulary, choose_pieces, genuine, load_pieces, save_pieces
 
 _CTC_WEIGHT = 0.2
 _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
@@ -42,10 +42,12 @@ _GUIDE_WIDTH = 12.0  # encoder frames of 20 ms
 
 @dataclass(frozen=True)
 class Plan(Training):
-    """How to train. ``rate`` is that of the matrices, ``rate_rest`` of everything else. The files
-    beside a checkpoint that it starts from are pieces.json and phones.json.
+    """How to train. ``rate`` is that of the matrices, ``rate_rest`` of everything else, ``frames``
+    those of 10 ms in a batch. The files beside a checkpoint that it starts from are pieces.json and
+    phones.json.
     """
 
+    frames: int = 7200
     rate: float = 0.01
     rate_rest: float = 1.4e-3
     warm_up: int = 200
@@ -62,7 +64,7 @@ def prepare_inventory(plan: Training, data: Path) -> None:
     plan.work.mkdir(parents=True, exist_ok=True)
     rows = [row for path in finished_sets(data)[:2] for row in SpeechSet(path).rows]
     former = _former_pieces(plan.init) if plan.init else {}
-    save_pieces(choose_pieces(Whisper(), [row.text for row in rows]) | former, pieces)
+    save_pieces(choose_pieces(genuine(), [row.text for row in rows]) | former, pieces)
     if plan.init is not None and not plan.init.is_dir():
         phones.write_bytes((plan.init.parent / phones.name).read_bytes())
     else:
@@ -128,7 +130,7 @@ def _producer(
 ) -> Iterator[Iterator[Batch]]:
     context = mp.get_context("spawn")
     out, stop = context.Queue(24), context.Event()
-    options = Options(frames=7200 if plan.device == "cpu" else 48000, ramp=ramp)
+    options = Options(frames=plan.frames, ramp=ramp)
     seed = plan.seed + 1000003 * plan.draw + step
     arguments = (out, stop, progress, data, plan.work, seed, options)
     process = context.Process(target=produce, args=arguments, daemon=True)
@@ -158,7 +160,7 @@ def load_start(start: Path, model: MicroWhisper, work: Path) -> dict[str, Any]:
     """A checkpoint of ``model``, whose inventory is in ``work``, made of ``start``: an exported
     folder or a checkpoint, with fewer tokens or layers it may be.
     """
-    former = Vocabulary(Whisper(), _former_pieces(start))
+    former = Vocabulary(genuine(), _former_pieces(start))
     if start.is_dir():
         state = {"model": restore(start, model, former)}
     else:

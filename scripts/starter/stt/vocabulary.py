@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 MODEL_DIR = Path(__file__).parents[3] / "models" / "starter" / "stt"
@@ -31,7 +32,7 @@ def _bytes_of_characters() -> dict[str, int]:
 class Whisper:
     """The genuine vocabulary, read from a ``tokenizer.json``."""
 
-    def __init__(self, tokenizer: Path = MODEL_DIR / "tokenizer.json") -> None:
+    def __init__(self, tokenizer: Path) -> None:
         data = json.loads(tokenizer.read_text(encoding="utf-8"))
         stand_ins = _bytes_of_characters()
         self.tokens: list[str] = [""] * SIZE
@@ -56,6 +57,12 @@ class Whisper:
             at = pairs.index(best)
             parts[at : at + 2] = [parts[at] + parts[at + 1]]
         return parts
+
+
+@cache
+def genuine() -> Whisper:
+    """The genuine vocabulary of the project's models; reading it takes half a second."""
+    return Whisper(MODEL_DIR / "tokenizer.json")
 
 
 def choose_pieces(whisper: Whisper, texts: Iterable[str], threshold: int = 10) -> dict[bytes, int]:
@@ -96,7 +103,7 @@ class Vocabulary:
     @classmethod
     def load(cls, pieces: Path) -> "Vocabulary":
         """From a ``pieces.json`` (Whisper ids) written by ``save_pieces``."""
-        return cls(Whisper(), load_pieces(pieces))
+        return cls(genuine(), load_pieces(pieces))
 
     def special(self, name: str) -> int:
         """Local token of ``<|name|>``."""
@@ -132,7 +139,7 @@ def save_pieces(pieces: dict[bytes, int], path: Path) -> None:
 
 def load_pieces(path: Path) -> dict[bytes, int]:
     """What ``save_pieces`` wrote."""
-    by_id = {number: piece for piece, number in Whisper().ranks.items()}
+    by_id = {number: piece for piece, number in genuine().ranks.items()}
     return {by_id[number]: number for number in json.loads(path.read_text())}
 
 
