@@ -47,8 +47,9 @@ _BROKEN: tuple[type[BaseException], ...] = (
     HfHubHTTPError,
 )
 _BREAKS = 5
-# What a server or a proxy answers that may have time for us a little later.
-_BUSY = (429, 500, 502, 503, 504)
+# What a server or a proxy answers that may have time for us a little later. After 429 the library
+# waits by itself.
+_BUSY = (500, 502, 503, 504)
 
 CHUNK = 64 * 1024
 """Bytes that are written at a time; a cut loses less than this."""

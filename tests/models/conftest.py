@@ -11,6 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub import constants, file_download
+from huggingface_hub.utils import _http
 
 from gateway.models import hub as hub_module
 from gateway.models.catalogue import Catalogue, CatalogueModel
@@ -90,8 +91,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Set by each transfer; here so that it is set back.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
     monkeypatch.setattr(hub_module, "CHUNK", CHUNK)
-    # The library and we wait a second before another try.
-    for module in (file_download, hub_module):
+    # The library and we wait before another try.
+    for module in (file_download, _http, hub_module):
         monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
 
 
