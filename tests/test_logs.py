@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,21 +17,15 @@ Log = Callable[..., io.StringIO]
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
-    """Configures the log onto a string; what was set before is put back."""
-    root, websockets = logging.getLogger(), logging.getLogger("websockets.server")
-    handlers, level = root.handlers[:], root.level
-    filters, websockets_level = websockets.filters[:], websockets.level
+def log() -> Log:
+    """Configures the log onto a string."""
 
     def configure(level: str = "INFO", log_format: LogFormat = "text", **more: Any) -> io.StringIO:
         stream = io.StringIO()
         configure_logging(level, log_format, stream=stream, **more)
         return stream
 
-    yield configure
-    root.handlers[:], websockets.filters[:] = handlers, filters
-    root.setLevel(level)
-    websockets.setLevel(websockets_level)
+    return configure
 
 
 def test_a_text_line_names_the_call_turn_and_generation(log: Log) -> None:

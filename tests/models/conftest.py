@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import types
@@ -92,9 +91,6 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Set by each transfer; here so that it is set back.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
     monkeypatch.setattr(hub_module, "CHUNK", CHUNK)
-    # A log handler that another test left writes to what is closed by now, and would print that
-    # with the whole stack at each broken transfer.
-    monkeypatch.setattr(logging, "raiseExceptions", False)
     # The library and we wait before another try.
     for module in (file_download, _http, hub_module):
         monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
