@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 
@@ -50,24 +51,24 @@ class AllowedOrigins:
             page = normalised(origin)
             if page in self._listed:
                 return True
-            scheme, _, address = page.partition("://")
+            scheme = page.partition("://")[0]
             # A proxy with TLS hides the scheme of the call: a host without a port has the one that
             # the page's scheme implies, as the browser meant it.
             own = [page] == [normalised(f"{scheme}://{host}") for host in hosts]
-            return own and (scheme == "https" or (scheme == "http" and _cannot_move(address)))
+            return own and (scheme == "https" or (scheme == "http" and _cannot_move(page)))
         except ValueError:
             return False
 
 
-def _cannot_move(address: str) -> bool:
-    """Whether ``host[:port]`` stays where it is. Any other name may have been somebody's page and
-    resolve to this machine a moment later (DNS rebinding); not with TLS, for lack of a certificate.
+def _cannot_move(page: str) -> bool:
+    """Whether its host stays where it is. Any other name may have been somebody's page and resolve
+    to this machine a moment later (DNS rebinding); not with TLS, for lack of a certificate.
     """
-    host = re.sub(r":[0-9]+$", "", address)
-    if host == "localhost" or host.startswith("["):
+    host = urlsplit(page).hostname or ""
+    if host == "localhost":
         return True
     try:
-        ipaddress.IPv4Address(host)
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True
