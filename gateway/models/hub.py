@@ -196,7 +196,10 @@ class Hub:
                     )
                     break
                 except _BROKEN as error:
-                    if isinstance(error, HfHubHTTPError) and not _is_busy(error):
+                    if (
+                        isinstance(error, HfHubHTTPError)
+                        and error.response.status_code not in _BUSY
+                    ):
                         raise
                     breaks = 1 if target.tell() > offset else breaks + 1
                     if breaks > _BREAKS:
@@ -250,10 +253,6 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
             raise
         # http_get's own: fewer bytes came than were announced.
         raise ModelError(f"the transfer of {what} ended early; {_GO_ON}") from error
-
-
-def _is_busy(error: HfHubHTTPError) -> bool:
-    return error.response.status_code in _BUSY
 
 
 def _require_client() -> None:
