@@ -295,8 +295,12 @@ def test_the_gateway_under_test_logs_as_the_file_says_and_warnings_only_with_an_
 
 SERVING = """
 import asyncio
+import signal
 
 from gateway.bench.served import ServedGateway
+
+# A shell has its background jobs ignore Ctrl-C, and what the tests start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def body():
