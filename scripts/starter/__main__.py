@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", type=_existing, help="folder (stt, tts) or file (llm)")
     check.add_argument("--data", type=Path, default=Path(".training/test"))
     check.add_argument("--show", action="store_true", help="print the replies (llm)")
+    check.add_argument("--calls", type=_count, default=60, help="of each kind (llm)")
     check.add_argument("--tool-turns", type=int, default=0, help="count malformed calls (llm)")
     sheet = commands.add_parser("sheet", help="draw spectrograms of the voices")
     sheet.add_argument("voices", type=Path)
@@ -168,7 +169,7 @@ def _check(arguments: argparse.Namespace) -> None:
     elif arguments.what == "llm":
         from .llm.recipe import check as check_llm
 
-        check_llm(arguments.model, show=arguments.show, tool_turns=arguments.tool_turns)
+        check_llm(arguments.model, arguments.calls, arguments.show, arguments.tool_turns)
     else:
         from .tts.recipe import check as check_tts
 

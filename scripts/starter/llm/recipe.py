@@ -50,8 +50,10 @@ class Recipe:
         return model
 
 
-def check(model: Path, calls: int = 60, show: bool = False, tool_turns: int = 0) -> None:
-    """Print the scores of a model file; ``tool_turns`` are explained in ``tool_calls.py``."""
+def check(model: Path, calls: int, show: bool, tool_turns: int) -> None:
+    """Print the scores of a model file, in so many ``calls`` of each kind; ``tool_turns`` are
+    explained in ``tool_calls.py``.
+    """
     from .evaluate import Chat, held_out_calls, own_words, speed_of
     from .tool_calls import tool_calls
 
