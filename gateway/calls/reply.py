@@ -22,7 +22,7 @@ from gateway.receptionist.tool_calls import ToolCallFilter
 log = logging.getLogger(__name__)
 
 _PIECES_AHEAD = 2
-"""Pieces of text that may wait for synthesis, and pieces spoken while a reply is held."""
+"""Pieces of text that are spoken while a reply is held."""
 
 
 class ReplyTask:
@@ -56,7 +56,9 @@ class ReplyTask:
         self._feed = feed
         self._stopwatch = stopwatch
         self._clock = clock
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
+        # Bounded by the longest reply only: a failure of the model must not wait behind its words,
+        # or a guess that gives way would be noticed when the caller already waits for it.
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self._ahead = ahead
         self._released = asyncio.Event()
         if not command.hold:
@@ -105,7 +107,7 @@ class ReplyTask:
                     chunker.take_back(looped - len(spoken))
                     spoken = spoken[: max(0, len(spoken) - looped)]
                 for piece in chunker.push(spoken):
-                    await self._put(piece)
+                    self._put(piece)
                     begun = True
                 if looped:
                     break
@@ -113,17 +115,17 @@ class ReplyTask:
         if looped and not (begun or last):
             raise ChatError("the reply is nothing but a loop")
         for piece in last:
-            await self._put(piece)
+            self._put(piece)
         if tool_calls.calls:
             log.info(
                 "the model asked for %d tool calls, which nothing carries out",
                 len(tool_calls.calls),
             )
-        await self._pieces.put(None)
+        self._pieces.put_nowait(None)
 
-    async def _put(self, piece: str) -> None:
+    def _put(self, piece: str) -> None:
         self._stopwatch.first_clause(self._command.generation, self._clock())
-        await self._pieces.put(piece)
+        self._pieces.put_nowait(piece)
 
     async def _words(self) -> AsyncGenerator[str, None]:
         match self._command.source:

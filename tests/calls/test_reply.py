@@ -39,6 +39,15 @@ class CrowdedChat(FakeChat):
             yield word
 
 
+class OvertakenChat(FakeChat):
+    """Drops its guess when all words of it have been written."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        async for word in super().stream(request):
+            yield word
+        raise ChatBusyError("busy")
+
+
 def reply_task(
     chat: FakeChat,
     fed: list[CoreEvent],
@@ -89,6 +98,17 @@ def test_a_guess_dropped_while_it_is_one_is_not_asked_again() -> None:
         assert len(chat.requests) == 1
 
     asyncio.run(body())
+
+
+def test_a_guess_dropped_behind_words_that_nobody_reads_yet_fails_while_it_is_one() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        fed: list[CoreEvent] = []
+        chat = OvertakenChat("Sure. We have nine. Or ten. Or noon. Or one. Or two. Or three.")
+        async with asyncio.timeout(5):
+            await reply_task(chat, fed, hold=True).run()
+        assert fed[-1] == ReplyFailed(1, "busy", "llm_unavailable")
+
+    run(main)
 
 
 def test_a_voice_that_fails_is_not_taken_for_the_chat_model() -> None:
