@@ -14,6 +14,7 @@ from gateway.calls.records import Stopwatch
 from gateway.conversation.chunker import Chunker
 from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
 from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
+from gateway.conversation.history import marked
 from gateway.conversation.loops import LoopWatch
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
 from gateway.errors import ChatBusyError, ChatError, EngineError, SynthesisError
@@ -173,10 +174,6 @@ class ReplyTask:
             spoken += 1
 
 
-CUT_OFF = "—"
-"""Ends a message of the assistant that the caller interrupted: how written dialogue shows it."""
-
-
 def chat_messages(system: str, utterances: tuple[Utterance, ...]) -> tuple[ChatMessage, ...]:
     """The conversation as a chat prompt, system message first.
 
@@ -185,6 +182,6 @@ def chat_messages(system: str, utterances: tuple[Utterance, ...]) -> tuple[ChatM
     """
     messages = [ChatMessage("system", system)]
     for said in utterances:
-        text = f"{said.text.rstrip('.,')}{CUT_OFF}" if said.interrupted else said.text
-        messages.append(ChatMessage("user" if said.speaker == "caller" else "assistant", text))
+        words = marked(said)
+        messages.append(ChatMessage("user" if said.speaker == "caller" else "assistant", words))
     return tuple(messages)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from gateway.conversation.commands import Speaker, Utterance
 
+CUT_OFF = "—"
+"""Ends what the assistant said when it was cut off: how written dialogue shows it."""
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -50,7 +53,8 @@ class History:
     def utterances(self, caller_now: str = "") -> tuple[Utterance, ...]:
         """Everything said, then ``caller_now``; neighbours of one speaker are joined.
 
-        Joined, because most chat templates accept strictly alternating roles only.
+        Joined, because most chat templates accept strictly alternating roles only. A reply that
+        was cut off keeps the mark of it where another one follows.
         """
         said = [Utterance(entry.speaker, entry.text, entry.interrupted) for entry in self._entries]
         if caller_now:
@@ -58,7 +62,14 @@ class History:
         merged: list[Utterance] = []
         for utterance in said:
             if merged and merged[-1].speaker == utterance.speaker:
-                text = f"{merged.pop().text} {utterance.text}"
+                text = f"{marked(merged.pop())} {utterance.text}"
                 utterance = Utterance(utterance.speaker, text, utterance.interrupted)
             merged.append(utterance)
         return tuple(merged)
+
+
+def marked(utterance: Utterance) -> str:
+    """The words of an utterance, with the mark of a broken-off sentence if it is one."""
+    if not utterance.interrupted:
+        return utterance.text
+    return f"{utterance.text.rstrip('.,')}{CUT_OFF}"

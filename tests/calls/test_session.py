@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gateway.calls.records import TurnRecord
-from gateway.calls.reply import CUT_OFF
 from gateway.calls.session import CallServices, CallSession
+from gateway.conversation.history import CUT_OFF
 from gateway.conversation.policy import Policy
 from gateway.engines.base import Priority, TranscribeRequest, Transcript
 from gateway.events import AudioReceived, CallEnded, CallStarted

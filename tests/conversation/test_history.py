@@ -39,3 +39,17 @@ def test_neighbouring_messages_of_one_speaker_are_joined() -> None:
     history.caller_said(1, "Hello.")
     history.caller_said(2, "Anybody there?")
     assert history.utterances("Please?") == (Utterance("caller", "Hello. Anybody there? Please?"),)
+
+
+def test_a_reply_that_was_cut_off_is_marked_where_another_one_follows() -> None:
+    history = History()
+    history.assistant_said("We are open.", interrupted=True)
+    history.assistant_said("Sorry.")
+    assert history.utterances() == (Utterance("assistant", "We are open— Sorry."),)
+
+
+def test_a_reply_that_was_cut_off_last_is_told_apart_and_not_marked_in_its_words() -> None:
+    history = History()
+    history.assistant_said("Hello.")
+    history.assistant_said("We are open.", interrupted=True)
+    assert history.utterances() == (Utterance("assistant", "Hello. We are open.", True),)
