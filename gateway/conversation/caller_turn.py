@@ -58,9 +58,9 @@ class CallerTurn:
         return len(self._parts)
 
     @property
-    def earlier_texts(self) -> list[str]:
-        """What has been recognised of the parts before the open one."""
-        return [part.text for part in self._parts[:-1] if part.text]
+    def earlier_text(self) -> str | None:
+        """What was said in the parts before the open one, or None while a result is missing."""
+        return _joined(self._parts[:-1])
 
     @property
     def open_ms(self) -> float:
@@ -146,8 +146,12 @@ class CallerTurn:
     @property
     def text(self) -> str | None:
         """What the caller said, or None while a result is missing."""
-        parts = self._parts if self._parts[-1].length else self._parts[:-1]
-        texts = [part.text for part in parts]
-        if any(text is None for text in texts):
-            return None
-        return " ".join(text for text in texts if text) or self.committed
+        text = _joined(self._parts if self._parts[-1].length else self._parts[:-1])
+        return text if text is None else text or self.committed
+
+
+def _joined(parts: list[_Part]) -> str | None:
+    texts = [part.text for part in parts]
+    if any(text is None for text in texts):
+        return None
+    return " ".join(text for text in texts if text)

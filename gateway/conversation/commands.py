@@ -161,7 +161,10 @@ class NotifyTranscript:
 
 @dataclass(frozen=True, slots=True)
 class NotifyPartial:
-    """Tell the far side what the caller has said so far; each text begins with the one before."""
+    """Tell the far side what the caller has said so far; each text replaces the one before.
+
+    It begins with that one, unless a part of the turn has got its transcript meanwhile.
+    """
 
     turn: int
     text: str

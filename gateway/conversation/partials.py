@@ -1,7 +1,8 @@
 """What can be told of a long utterance before it is over.
 
 Local agreement: words are told once two consecutive hypotheses agree on them, and stay told
-("Turning Whisper into Real-Time Transcription System", Macháček et al. 2023, with n = 2).
+("Turning Whisper into Real-Time Transcription System", Macháček et al. 2023, with n = 2) until the
+part of the turn that they are of has its transcript, which is told in their place.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ class LocalAgreement:
         self.told: list[str] = []
         self._last: list[str] = []
 
-    def push(self, hypothesis: str) -> bool:
-        """Take the newest hypothesis of the whole utterance; whether there is more to tell."""
+    def push(self, hypothesis: str) -> None:
+        """Take the newest hypothesis of the whole utterance."""
         words = hypothesis.split()
         start = end = len(self.told)
         while end < min(len(words), len(self._last)) and _same(words[end], self._last[end]):
             end += 1
         self.told += words[start:end]
         self._last = words
-        return end > start
 
 
 def _same(a: str, b: str) -> bool:
@@ -46,6 +46,8 @@ class Partials:
         self._due_ms = 0.0
         self._ordered = self._received = 0
         self._agreement = LocalAgreement()
+        self._told = (0, "")
+        """The turn and the text that were told last."""
 
     def went_on(self, turn: CallerTurn, language: str | None) -> None:
         """The open part has become longer."""
@@ -66,6 +68,11 @@ class Partials:
         if (turn.number, turn.part) != self._part or event.number <= self._received:
             return
         self._received = event.number
-        if self._agreement.push(event.text):
-            text = " ".join([*turn.earlier_texts, *self._agreement.told])
+        self._agreement.push(event.text)
+        earlier = turn.earlier_text
+        if earlier is None:
+            return  # the words would stand without those before them
+        text = " ".join(filter(None, (earlier, *self._agreement.told)))
+        if text and self._told != (turn.number, text):
+            self._told = (turn.number, text)
             self._commands.append(NotifyPartial(turn.number, text, event.language))

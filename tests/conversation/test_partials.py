@@ -10,6 +10,7 @@ from gateway.conversation.partials import LocalAgreement
 from tests.conversation.driver import NO_GREETING, Driver
 
 NEVER = replace(NO_GREETING, speech=replace(NO_GREETING.speech, partial_ms=0))
+SETTLING = replace(NO_GREETING, speech=replace(NO_GREETING.speech, settle_ms=1000))
 
 
 def told(driver: Driver) -> list[str]:
@@ -27,12 +28,13 @@ def hear(driver: Driver, text: str, order: TranscribePartial | None = None) -> N
 
 def test_words_are_told_when_two_hypotheses_agree_and_stay_told() -> None:
     agreement = LocalAgreement()
-    assert not agreement.push("I want to look")
-    assert agreement.push("I want to book a cleaning")
+    agreement.push("I want to look")
+    assert agreement.told == []
+    agreement.push("I want to book a cleaning")
     assert agreement.told == ["I", "want", "to"]
-    assert agreement.push("i want, to book a cleaning on")
+    agreement.push("i want, to book a cleaning on")
     assert agreement.told == ["I", "want", "to", "book", "a", "cleaning"]
-    assert not agreement.push("nothing of the kind")
+    agreement.push("nothing of the kind")
     assert agreement.told == ["I", "want", "to", "book", "a", "cleaning"]
 
 
@@ -94,8 +96,7 @@ def test_a_result_for_an_earlier_turn_is_ignored() -> None:
 
 
 def test_a_turn_that_goes_on_after_a_settled_part_keeps_its_words() -> None:
-    settled = replace(NO_GREETING, speech=replace(NO_GREETING.speech, settle_ms=1000))
-    driver = Driver(settled)
+    driver = Driver(SETTLING)
     driver.start()
     driver.say(1500)
     driver.silence(200)
@@ -103,7 +104,57 @@ def test_a_turn_that_goes_on_after_a_settled_part_keeps_its_words() -> None:
     driver.say(3200)
     for order in orders(driver)[-2:]:
         hear(driver, "and I want", order)
-    assert told(driver) == ["My name is Anna, and I want"]
+    assert told(driver) == ["My name is Anna,", "My name is Anna, and I want"]
+
+
+def test_the_transcript_of_a_settled_part_is_told_in_place_of_its_partial() -> None:
+    driver = Driver(SETTLING)
+    driver.start()
+    driver.say(2200)
+    hear(driver, "I would like")
+    driver.say(1000)
+    hear(driver, "I would like")
+    driver.silence(200)
+    driver.transcript("I'd like a cleaning.")
+    driver.say(2200)
+    hear(driver, "On Monday")
+    driver.say(1000)
+    hear(driver, "On Monday")
+    assert told(driver) == [
+        "I would like",
+        "I'd like a cleaning.",
+        "I'd like a cleaning. On Monday",
+    ]
+
+
+def test_nothing_is_told_while_the_transcript_of_an_earlier_part_is_awaited() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(23500)
+    hear(driver, "I would like")
+    driver.say(1000)
+    hear(driver, "I would like")
+    driver.say(3000)
+    hear(driver, "On Monday")
+    driver.say(1000)
+    hear(driver, "On Monday")
+    assert told(driver) == ["I would like"]
+    driver.transcript("I would like a cleaning.")
+    driver.say(1000)
+    hear(driver, "On Monday")
+    assert told(driver)[1:] == ["I would like a cleaning. On Monday"]
+
+
+def test_what_was_told_of_a_turn_is_told_again_of_the_next_one() -> None:
+    driver = Driver()
+    driver.start()
+    for _ in range(2):
+        driver.say(3200)
+        for order in orders(driver)[-2:]:
+            hear(driver, "Hello there", order)
+        driver.silence(200)
+        driver.transcript("")
+    assert told(driver) == ["Hello there", "Hello there"]
 
 
 def test_partials_can_be_switched_off() -> None:
