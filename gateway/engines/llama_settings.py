@@ -19,7 +19,8 @@ class LlamaSettings:
 
     Attributes:
         model: path of a GGUF file with a chat template in its metadata.
-        n_ctx: KV cache size in tokens, shared by all calls.
+        n_ctx: KV cache size in tokens, shared by all calls; the history of one takes at most half
+            of what the system prompt leaves.
         max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256; calls
             beyond push each other out.
         batch: most tokens in one step; larger is faster for long prompts and slower to react.

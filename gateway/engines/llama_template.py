@@ -61,12 +61,14 @@ class PromptBuilder:
     Args:
         vocabulary: of the loaded model.
         limit: tokens that prompt and reply may have together.
+        cells: tokens that all calls have room for together; of those that the system message leaves
+            one call's history takes at most half, so that the others find room beside it.
 
     Raises:
         ModelError: the model has no chat template, or one that cannot hold a conversation.
     """
 
-    def __init__(self, vocabulary: Vocabulary, limit: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, limit: int, cells: int) -> None:
         template = vocabulary.chat_template()
         if not template:
             raise ModelError(
@@ -75,6 +77,7 @@ class PromptBuilder:
             )
         self._vocabulary = vocabulary
         self._limit = limit
+        self._cells = cells
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._bos = vocabulary.bos if vocabulary.adds_bos else None
         controls = sorted(filter(str.strip, vocabulary.control_texts()), key=len, reverse=True)
@@ -104,11 +107,12 @@ class PromptBuilder:
         max_tokens = max(max_tokens, 1)
         room = self._limit - min(max_tokens, _FEWEST_REPLY_TOKENS)
         tokens = self._tokens(system + turns)
-        wanted = self._limit - max_tokens
-        # max_tokens may shrink only when dropping turns does not help any more.
-        if len(tokens) > wanted:
-            tokens = self._shortened(system, turns, wanted, room)
         prefix = self._prefix(system[0].content) if system else ()
+        wanted = self._limit - max_tokens
+        share = min(wanted, len(prefix) + (self._cells - len(prefix)) // 2 - max_tokens)
+        # max_tokens may shrink only when dropping turns does not help any more.
+        if len(tokens) > share:
+            tokens = self._shortened(system, turns, share, wanted, room)
         return Prompt(
             tokens=tuple(tokens),
             shared=min(common_prefix(tokens, list(prefix)), len(tokens) - 1),
@@ -139,16 +143,17 @@ class PromptBuilder:
             )
 
     def _shortened(
-        self, system: list[ChatMessage], turns: list[ChatMessage], wanted: int, room: int
+        self, system: list[ChatMessage], turns: list[ChatMessage], share: int, *limits: int
     ) -> list[int]:
+        """The newest turns that fit the share, or the last one, which keeps to the limits only."""
         drops = range(_DROP_STEP, len(turns), _DROP_STEP)
         fewest = bisect.bisect_left(
-            drops, True, key=lambda n: len(self._tokens(system + turns[n:])) <= wanted
+            drops, True, key=lambda n: len(self._tokens(system + turns[n:])) <= share
         )
         if fewest < len(drops):
             return self._tokens(system + turns[drops[fewest] :])
         last = turns[-1] if turns else _SILENT_TURN
-        for limit in (wanted, room):
+        for limit in limits:
             text = last.content
             while True:
                 tokens = self._tokens([*system, ChatMessage(last.role, text)])

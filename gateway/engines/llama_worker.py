@@ -146,7 +146,7 @@ class LlamaWorker:
         self._native = native = NativeLlama(settings)
         try:
             cells = native.cells
-            self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells))
+            self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells), cells)
         except BaseException:
             native.close()
             raise

@@ -58,8 +58,10 @@ class Characters:
         return [ord(character) for character in text]
 
 
-def builder(template: str = OPEN, limit: int = 300, adds_bos: bool = False) -> PromptBuilder:
-    return PromptBuilder(Characters(template, adds_bos), limit)
+def builder(
+    template: str = OPEN, limit: int = 300, adds_bos: bool = False, cells: int = 10_000
+) -> PromptBuilder:
+    return PromptBuilder(Characters(template, adds_bos), limit, cells)
 
 
 def text(tokens: tuple[int, ...]) -> str:
@@ -127,6 +129,22 @@ def test_oldest_turns_are_dropped_in_steps_that_keep_the_beginning_stable() -> N
         assert prompt.startswith(start)
         assert prompt.endswith("<user>last words\n<assistant>")
         assert len(prompt) <= 300 - 40
+
+
+def test_the_history_of_one_call_takes_half_of_what_the_system_message_leaves_of_the_cache() -> (
+    None
+):
+    prompts = builder(limit=300, cells=300)
+    prompt = prompts.build(conversation(20), 40)
+    own = len(prompt.tokens) - prompt.shared + prompt.max_tokens
+    assert (300 - prompt.shared) // 2 - 80 < own <= (300 - prompt.shared) // 2
+    assert text(prompt.tokens).endswith("<user>last words\n<assistant>")
+
+
+def test_last_words_that_are_longer_than_half_of_the_cache_stay_whole() -> None:
+    messages = (SYSTEM, ChatMessage("user", "Hi"), ChatMessage("user", "x" * 170))
+    prompt = text(builder(limit=300, cells=300).build(messages, 40).tokens)
+    assert prompt == f"<system>Be brief.\n<user>{'x' * 170}\n<assistant>"
 
 
 def test_long_last_message_keeps_its_end_and_room_for_a_reply() -> None:
