@@ -12,6 +12,7 @@ out. Rules, in order:
 * a request is admitted only when all cells it may need are free or held by idle sequences, so an
   admitted request always finishes. Idle sequences give way in least-recently-used order, call
   sequences before shared prefixes;
+* a request that finds no room is overtaken by those of its priority that do, but not for ever;
 * when a FINAL request finds no room, the newest running speculation is dropped; when the waiting
   list is full, waiting speculation is dropped first, else the newcomer.
 """
@@ -25,6 +26,11 @@ from gateway.engines.llama_kv import KvMirror, common_prefix
 from gateway.engines.llama_steps import FINAL, Closed, Counters, Row, SlotRequest, Step
 
 _PREFIX_REQUEST = -1
+_MOST_OVERTAKING = 8
+"""Requests that may go before one that finds no room: enough not to stop the others with it, and
+few enough that it goes soon after the replies that are running."""
+_MOST_STUCK = 2
+"""Requests without room that others may pass: each is tried again in every step, which costs."""
 
 
 @dataclass(slots=True)
@@ -35,6 +41,7 @@ class _Job:
     generated: int = 0
     next_token: int | None = None
     prefix_tried: bool = False
+    overtaken: int = 0
 
     @property
     def order(self) -> tuple[int, int]:
@@ -223,20 +230,34 @@ class SlotScheduler:
     # ------------------------------------------------------------------ admission
 
     def _admit(self) -> None:
+        stuck: list[_Job] = []
         for job in sorted(self._waiting.values(), key=lambda job: job.order):
-            if self._awaits_prefix(job):
+            # A guess would lose its place again to what is stuck.
+            if len(stuck) > _MOST_STUCK or any(
+                one.overtaken >= _MOST_OVERTAKING or one.priority < job.priority for one in stuck
+            ):
+                return
+            if self._awaits_prefix(job, may_start=not stuck):
                 continue
             if job.request.max_tokens == 0:
                 self._closed.append(Closed(job.request.id, dropped=False))
+            elif self._find_room(job):
+                for other in stuck:
+                    other.overtaken += 1
             else:
-                while not self._place(job):
-                    # Strict order: nobody overtakes the first one that finds no room.
-                    if job.priority > FINAL or not self._preempt():
-                        return
+                stuck.append(job)
+                continue
             del self._waiting[job.request.id]
 
-    def _awaits_prefix(self, job: _Job) -> bool:
-        """Whether the shared prefix is being prefilled; starts that when nobody has."""
+    def _find_room(self, job: _Job) -> bool:
+        """Place the job, in the room of speculation if need be; whether that was possible."""
+        while not self._place(job):
+            if job.priority > FINAL or not self._preempt():
+                return False
+        return True
+
+    def _awaits_prefix(self, job: _Job, may_start: bool) -> bool:
+        """Whether the shared prefix is to come first; starts it if allowed and nobody has."""
         shared = job.prompt[: job.request.shared]
         if not shared:
             return False
@@ -247,6 +268,8 @@ class SlotScheduler:
                     return True
         if job.prefix_tried or self._best_source(job)[1] >= min(len(shared), len(job.prompt) - 1):
             return False
+        if not may_start:
+            return True
         job.prefix_tried = True
         # One sequence for the prefix and one for the request itself must be obtainable.
         if self.running + 2 > self.sequences and job.request.max_tokens:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.engines.llama_slots import SlotScheduler
-from gateway.engines.llama_steps import Closed
-from tests.engines.fake_llama import SPECULATIVE, request, scheduler
+from gateway.engines.llama_steps import FINAL, Closed
+from tests.engines.fake_llama import SPECULATIVE, FakeModel, request, scheduler
 
 SYSTEM = tuple(range(100, 120))
 
@@ -230,6 +230,63 @@ def test_request_waits_for_cells_until_a_running_one_ends() -> None:
     assert {row.sequence for row in step.rows} == {0}
     model.drain()
     assert model.closed == {0: False, 1: False}
+
+
+def crowded(priority: int = FINAL) -> FakeModel:
+    """Request 0 runs for long, and 1 finds no room beside it."""
+    model = scheduler(cells=100, waiting=32)
+    model.submit(request(0, (1, 2), max_tokens=60))
+    model.submit(request(1, tuple(range(100, 160)), max_tokens=1, priority=priority))
+    model.step()
+    return model
+
+
+def test_a_request_that_fits_overtakes_one_that_finds_no_room() -> None:
+    model = crowded()
+    model.submit(request(2, (5, 6, 7)))
+    step = model.step()
+    assert step is not None
+    assert [row.request for row in step.rows] == [0, None, None, 2]
+    model.drain()
+    assert model.closed == {0: False, 1: False, 2: False}
+
+
+def test_a_request_that_finds_no_room_is_overtaken_by_eight_at_most() -> None:
+    model = crowded()
+    for id in range(2, 22):
+        model.submit(request(id, (id, 6, 7), max_tokens=1))
+        model.step()
+    assert list(model.closed) == list(range(2, 10))
+    model.drain()
+    assert list(model.closed)[8] == 0, "which makes room for 1, and then for the others too"
+    assert set(model.closed) == set(range(22))
+
+
+def test_a_guess_overtakes_guesses_only() -> None:
+    guess = request(2, (5, 6, 7), priority=SPECULATIVE)
+    for priority, overtaken in ((FINAL, False), (SPECULATIVE, True)):
+        model = crowded(priority=priority)
+        model.submit(guess)
+        model.step()
+        assert bool(model.replies[2]) is overtaken
+
+
+def test_many_requests_that_find_no_room_are_not_all_tried_in_every_step() -> None:
+    model = crowded()
+    for id in range(2, 4):
+        model.submit(request(id, tuple(range(100 * id, 100 * id + 60))))
+    model.submit(request(4, (5, 6, 7)))
+    model.step()
+    assert not model.replies[4]
+
+
+def test_a_new_shared_prefix_waits_with_a_request_that_finds_no_room() -> None:
+    model = crowded()
+    model.submit(request(2, SYSTEM, max_tokens=0, shared=len(SYSTEM)))
+    model.step()
+    assert 2 not in model.closed
+    model.drain()
+    assert model.closed == {0: False, 1: False, 2: False}
 
 
 def test_forget_frees_the_sequence_of_an_ended_call() -> None:
