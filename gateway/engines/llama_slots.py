@@ -4,7 +4,8 @@ Pure bookkeeping in integers, no model: ``plan()`` says what to run, ``apply()``
 out. Rules, in order:
 
 * every running generation decodes one token per step, all in one batch;
-* what is left of the batch prefills prompts, FINAL first; while others decode, at most
+* what is left of the batch prefills prompts, FINAL first, and of these the one with the shortest
+  rest, but with half of it the one that came first; while others decode, at most
   ``prefill_chunk`` tokens, so that a long prompt never stalls them;
 * a prompt starts from the longest prefix that any sequence holds. A call keeps its sequence
   between turns; the prefix shared by many calls (the system prompt) is prefilled once in a
@@ -180,11 +181,7 @@ class SlotScheduler:
             if job.next_token is not None
         ]
         budget = min(self.prefill_chunk, self.batch - len(rows)) if rows else self.batch
-        for slot, job in jobs:
-            if job.next_token is None and budget > 0:
-                chunk = self._prefill_rows(slot, job, budget)
-                rows += chunk
-                budget -= len(chunk)
+        rows += self._prefill([pair for pair in jobs if pair[1].next_token is None], budget)
         self._planned = tuple(rows)
         operations = self._kv.take_operations()
         return Step(operations, self._planned) if operations or rows else None
@@ -218,6 +215,18 @@ class SlotScheduler:
             elif slot.call_id is None and self._kv.length(sequence) == len(job.prompt):
                 self._release(slot)
 
+    def _prefill(self, jobs: list[tuple[_Slot, _Job]], budget: int) -> list[Row]:
+        def rest(pair: tuple[_Slot, _Job]) -> tuple[int, int]:
+            return pair[1].priority, len(pair[1].prompt) - self._kv.length(pair[0].sequence)
+
+        rows: list[Row] = []
+        kept = (budget + 1) // 2  # for the one that came first, which shorter ones may not stop
+        for slot, job in sorted(jobs, key=rest):
+            if job is jobs[0][1]:
+                kept = 0
+            rows += self._prefill_rows(slot, job, budget - kept - len(rows))
+        return rows
+
     def _prefill_rows(self, slot: _Slot, job: _Job, budget: int) -> list[Row]:
         start = self._kv.length(slot.sequence)
         end = min(start + budget, len(job.prompt))
@@ -250,7 +259,6 @@ class SlotScheduler:
             del self._waiting[job.request.id]
 
     def _find_room(self, job: _Job) -> bool:
-        """Place the job, in the room of speculation if need be; whether that was possible."""
         while not self._place(job):
             if job.priority > FINAL or not self._preempt():
                 return False

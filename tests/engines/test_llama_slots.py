@@ -51,6 +51,43 @@ def test_long_prompt_is_cut_into_chunks_while_others_decode() -> None:
     assert len(model.replies[0]) == 5
 
 
+def test_a_short_prompt_is_read_beside_a_long_one_that_came_first() -> None:
+    model = scheduler(prefill_chunk=8)
+    model.submit(request(0, (1, 2), max_tokens=40))
+    model.step()
+    model.submit(request(1, tuple(range(10, 90)), max_tokens=2))
+    model.step()
+    model.submit(request(2, tuple(range(100, 108)), max_tokens=2))
+    read = [[row.token for row in step.rows[1:]] for step in (model.step(), model.step()) if step]
+    assert read == [[100, 101, 102, 103, 18, 19, 20, 21], [104, 105, 106, 107, 22, 23, 24, 25]]
+    assert len(model.replies[2]) == 1
+
+
+def test_prompts_of_one_length_are_read_in_the_order_in_which_they_came() -> None:
+    model = scheduler(prefill_chunk=8)
+    model.submit(request(0, (1, 2), max_tokens=20))
+    model.step()
+    for id in (1, 2):
+        model.submit(request(id, tuple(range(100 * id, 100 * id + 16))))
+    for expected in (100, 108, 200, 208):
+        step = model.step()
+        assert step is not None
+        assert [row.token for row in step.rows if row.token < 1000] == [
+            *range(expected, expected + 8)
+        ]
+
+
+def test_a_guess_is_not_read_beside_a_prompt_whose_turn_is_over() -> None:
+    model = scheduler(prefill_chunk=8)
+    model.submit(request(0, (1, 2), max_tokens=20))
+    model.step()
+    model.submit(request(1, (5, 6), priority=SPECULATIVE))
+    model.submit(request(2, tuple(range(10, 50))))
+    step = model.step()
+    assert step is not None
+    assert [row.token for row in step.rows[1:]] == list(range(10, 18))
+
+
 def test_prompt_uses_the_whole_batch_when_nobody_decodes() -> None:
     model = scheduler(batch=64, prefill_chunk=8)
     model.submit(request(0, tuple(range(10, 50))))
