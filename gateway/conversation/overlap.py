@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from gateway.audio.echo import MAX_DELAY_S, EchoDetector
 from gateway.audio.pcm import FRAME_MS, Samples, samples_of, seconds
 from gateway.conversation.caller_turn import CallerTurn
@@ -32,15 +34,20 @@ def is_only_echo(echo: EchoDetector, heard: Samples, ends_at: float) -> bool:
     return True
 
 
+class Step(Enum):
+    """What speech over the assistant calls for."""
+
+    PAUSE = "the reply falls silent until it is judged"
+    JUDGE = "its words are recognised"
+    GIVE_WAY = "no verdict came in time: the caller has the floor"
+
+
 class Overlap:
     """May become the caller's next turn; its audio is kept from its onset.
 
     Attributes:
         turn: the turn it becomes if it interrupts.
         dismissed: judged once not to interrupt; the assistant goes on while it lasts.
-        judged_ms: length of the stretch of speech that goes on when it was sent to be recognised;
-            0 when it was not.
-        longest_ms: the longest stretch of speech in it.
     """
 
     def __init__(
@@ -48,12 +55,17 @@ class Overlap:
     ) -> None:
         self.turn = turn
         self.dismissed = False
-        self.judged_ms = 0
-        self.longest_ms = 0
+        self._echo_ms = 0
+        """Length of the stretch of speech that goes on when all of it was still our own voice."""
+        self._own_ms = 0
+        """What of that stretch is the caller's own."""
+        self._judged_ms = 0
+        """What of it had been when it was sent to be recognised; 0 when it was not."""
+        self._longest_ms = 0
+        """The longest stretch of the caller's own."""
         self._echo = echo
         self._ledger = ledger
         self._policy = policy
-        self._window_ms = policy.barge_in.echo_window_ms
         self._began = ledger.heard_samples(at)
         self._unchecked_frames = _ECHO_CHECK_FRAMES
         self._is_echo = True
@@ -66,28 +78,51 @@ class Overlap:
     def speech_began(self) -> None:
         """Another stretch of speech: it is judged anew, together with the one before."""
         self.dismissed = False
-        self.judged_ms = 0
+        self._echo_ms = self._own_ms = self._judged_ms = 0
+
+    def went_on(self, speech_ms: int, at: float, *, paused: bool) -> Step | None:
+        """The stretch of speech is this long by now; ``paused`` tells that the reply is silent."""
+        policy = self._policy.barge_in
+        self._own_ms = speech_ms - self._echo_ms
+        if not self._is_voice(speech_ms, at):
+            return None
+        self._longest_ms = max(self._longest_ms, self._own_ms)
+        if not paused:
+            return None if self.dismissed else Step.PAUSE
+        if self._own_ms >= policy.undecided_ms:
+            return Step.GIVE_WAY
+        if self._own_ms >= policy.judge_ms and not self._judged_ms:
+            self._judged_ms = self._own_ms
+            return Step.JUDGE
+        return None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it went on after it was judged: the verdict is about its beginning only."""
+        return self.dismissed and self._own_ms > self._judged_ms
 
     def dismiss(self) -> None:
         """It does not interrupt, as far as it was judged."""
-        self.dismissed = self.judged_ms > 0  # else speech has begun that was not judged yet
+        self.dismissed = self._judged_ms > 0  # else speech has begun that was not judged yet
         self.turn.doubt()
 
-    def is_voice(self, speech_ms: int, min_ms: int, at: float) -> bool:
+    def _is_voice(self, speech_ms: int, at: float) -> bool:
         """Whether a person speaks: long enough, and not our own voice come back.
 
         Checked again every 100 ms, because a caller may begin to speak over an echo.
         """
-        if speech_ms < min_ms:
+        policy = self._policy.barge_in
+        if self._own_ms < policy.pause_ms:
             return False
         if self._is_echo and self._unchecked_frames >= _ECHO_CHECK_FRAMES:
             self._unchecked_frames = 0
-            recent = self.turn.recent(self._window_ms)
+            recent = self.turn.recent(policy.echo_window_ms)
             self._is_echo = self._echo.is_echo(recent, at)
             if self._is_echo:
                 # What came back so far is not the caller's; their onset is kept.
-                self.turn.keep_last(self._window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
+                self.turn.keep_last(policy.echo_window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
                 self._began = self._ledger.heard_samples(at)
+                self._echo_ms, self._own_ms = speech_ms, 0
         return not self._is_echo
 
     @property
@@ -105,6 +140,6 @@ class Overlap:
             ledger.speaking(now),
             ledger.played(began - samples_of(MAX_DELAY_S), answerable),
             ledger.played(answerable, ledger.heard_samples(now)),
-            short=self.longest_ms <= self._policy.barge_in.short_ms,
+            short=self._longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )

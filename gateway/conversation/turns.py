@@ -17,7 +17,7 @@ from gateway.conversation.events import (
 )
 from gateway.conversation.history import History
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.overlap import Overlap, is_only_echo
+from gateway.conversation.overlap import Overlap, Step, is_only_echo
 from gateway.conversation.patience import Patience, Reminder
 from gateway.conversation.phase import Phase
 from gateway.conversation.policy import PhraseName, Policy
@@ -151,11 +151,8 @@ class TurnMachine:
             case Phase.USER_SPEAKING:
                 assert self._turn is not None
                 self._pause_turn(self._turn, at)
-            case Phase.SPEAKING:
-                self._overlap_paused(at)
-            case Phase.INTERRUPTED:
-                assert self._overlap is not None
-                self._recognise(self._overlap.turn, at)
+            case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
+                self._overlap_paused(self._overlap, at)
 
     def _pause_turn(self, turn: CallerTurn, at: float) -> None:
         heard_ms = self._segmenter.speech_ms + self._segmenter.silence_ms
@@ -210,25 +207,20 @@ class TurnMachine:
         self.phase = Phase.THINKING if self.replies.give_again() else Phase.LISTENING
 
     def _overlap_went_on(self, overlap: Overlap, at: float) -> None:
-        speech_ms, policy = self._segmenter.speech_ms, self._policy.barge_in
-        overlap.longest_ms = max(overlap.longest_ms, speech_ms)
-        if self.phase is Phase.SPEAKING:
-            if not overlap.dismissed and overlap.is_voice(speech_ms, policy.pause_ms, at):
+        paused = self.phase is Phase.INTERRUPTED
+        match overlap.went_on(self._segmenter.speech_ms, at, paused=paused):
+            case Step.PAUSE:
                 self.replies.pause()
                 self.phase = Phase.INTERRUPTED
-        elif speech_ms >= policy.undecided_ms:
-            self._interrupt(overlap, at)
-        elif speech_ms >= policy.judge_ms and not overlap.judged_ms:
-            overlap.judged_ms = speech_ms
-            self._recognise(overlap.turn, at)
+            case Step.JUDGE:
+                self._recognise(overlap.turn, at)
+            case Step.GIVE_WAY:
+                self._interrupt(overlap, at)
 
-    def _overlap_paused(self, at: float) -> None:
-        """Speech over the assistant ended without having stopped it."""
-        overlap = self._overlap
-        went_on = overlap is not None and self._segmenter.speech_ms > overlap.judged_ms
-        if overlap is not None and overlap.dismissed and went_on:
-            self._recognise(overlap.turn, at)  # the verdict is about its beginning only
-        elif overlap is None or not overlap.awaits_words:
+    def _overlap_paused(self, overlap: Overlap, at: float) -> None:
+        if self.phase is Phase.INTERRUPTED or overlap.has_more:
+            self._recognise(overlap.turn, at)
+        elif not overlap.awaits_words:
             self._overlap = None  # too short, an echo, or judged already
 
     def _dismiss(self, overlap: Overlap) -> None:

@@ -115,18 +115,51 @@ def test_own_words_that_come_back_until_we_fall_silent_do_not_interrupt(
 def test_offer_is_picked_over_an_echo_that_began_before_it_was_made() -> None:
     text, offered = OFFERS[0][1], OFFERS[0][2]
     driver = speaking(text, 120 * len(text.split()), 0)
-    ours = noise(1, 480 + 120 * offered).reshape(-1, FRAME_SAMPLES)
-    for n, frame in enumerate(ours):  # an echo of 200 ms
-        driver.receive(SpeechSent(1, FRAME_SAMPLES, frame))
-        driver.wait(20)
-        driver.receive(AudioReceived(ours[n - 10] if n >= 10 else 0 * frame))
-    assert driver.conversation.phase is Phase.SPEAKING
+    come_back(driver, 480 + 120 * offered)
     heard(driver, noise(7, 300))
+    driver.silence(200)
     assert CancelReply(1) in driver.transcript("teeth whitening")
+
+
+@pytest.mark.parametrize("echo_ms", [500, 1000, 2500])
+def test_grunt_over_an_echo_is_judged_by_its_own_length_and_words(echo_ms: int) -> None:
+    driver = speaking("one two three four five six seven eight", 8000, 0)
+    come_back(driver, 200 + echo_ms)
+    ordered = len(driver.commands)
+    heard(driver, noise(7, 300))
+    driver.silence(200)
+    pause, order = driver.commands[ordered:]
+    assert pause == PauseReply(1)
+    assert isinstance(order, Transcribe)
+    assert driver.transcript("Emma Kitem.", avg_logprob=-0.6) == [ResumeReply(1)]
+
+
+def test_caller_who_speaks_on_over_an_echo_is_judged_and_given_way_as_without_it() -> None:
+    driver = speaking("one two three four five six seven eight", 8000, 0)
+    come_back(driver, 2500)
+    ordered = len(driver.commands)
+    heard(driver, noise(7, 580))
+    assert driver.commands[ordered:] == [PauseReply(1)]
+    heard(driver, noise(8, 220))
+    assert isinstance(driver.commands[-1], Transcribe)
+    heard(driver, noise(9, 800))
+    assert CancelReply(1) not in driver.commands
+    heard(driver, noise(10, 300))
+    assert CancelReply(1) in driver.commands
 
 
 def noise(seed: int, ms: int) -> Samples:
     return np.random.default_rng(seed).normal(0, 3000, ms * 16).astype(np.int16)
+
+
+def come_back(driver: Driver, ms: int) -> None:
+    """The reply plays as noise (seed 1), and the line returns it after 200 ms."""
+    ours = noise(1, ms).reshape(-1, FRAME_SAMPLES)
+    for n, frame in enumerate(ours):
+        driver.receive(SpeechSent(1, FRAME_SAMPLES, frame))
+        driver.wait(20)
+        driver.receive(AudioReceived(ours[n - 10] if n >= 10 else 0 * frame))
+    assert driver.conversation.phase is Phase.SPEAKING
 
 
 def heard(driver: Driver, samples: Samples) -> None:
