@@ -36,7 +36,7 @@ def interrupts(
 
     Args:
         text: what was recognised; empty for a cough, noise or music.
-        language: language of the call.
+        language: in which it was recognised.
         speaking: what the assistant has said of its reply by now, and is about to say.
         before: what of it had been played, so lately that it may have come back over the line, when
             the speech over it began, and early enough to be answered by then.

@@ -251,7 +251,9 @@ class TurnMachine:
         if not self._recognition.accepted(self.recognised_turn, event):
             return
         overlap = self._overlap
-        if overlap is not None and not overlap.interrupts(self._language.current, now):
+        # Not the call's language: over the greeting, that of an unknown caller is a guess.
+        language = self._language.pinned or event.language
+        if overlap is not None and not overlap.interrupts(language, now):
             self._dismiss(overlap)
             return
         self._recognition.heard(event)

@@ -22,7 +22,7 @@ from gateway.conversation.events import (
 )
 from gateway.conversation.phase import Phase
 from gateway.events import AudioReceived
-from tests.conversation.driver import Driver, spread
+from tests.conversation.driver import GREETING, Driver, spread
 
 SLOTS = "I have Monday at nine or Tuesday at ten or Wednesday at noon. Which one would you like?"
 
@@ -46,6 +46,38 @@ def test_long_interruption_in_doubt_is_no_grunt_although_a_short_sound_follows()
     words = "I need it on Sunday instead"
     verdict = TranscriptReady(order.turn, order.revision, words, "en", 1.0, -0.6)
     assert CancelReply(1) in driver.receive(verdict)
+
+
+def over_the_greeting(language: str | None = None) -> Driver:
+    """A call whose greeting a caller has just spoken over for a moment."""
+    driver = Driver(GREETING)
+    driver.start(language)
+    driver.speak("How nice that you call us today.", 4000)
+    driver.play(800)
+    driver.say(400)
+    driver.silence(200)
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "Mm-hm."), ("ru", "Угу."), ("ru", "Ага, хорошо."), ("ar", "طيب.")],
+)
+def test_back_channel_in_any_language_lets_the_greeting_go_on(language: str, text: str) -> None:
+    assert over_the_greeting().transcript(text, language) == [ResumeReply(1)]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "Wait."), ("ru", "Подождите."), ("ar", "لحظة.")]
+)
+def test_short_stop_word_in_any_language_stops_the_greeting(language: str, text: str) -> None:
+    driver = over_the_greeting()
+    assert CancelReply(1) in driver.transcript(text, language, avg_logprob=-0.6)
+
+
+def test_words_over_the_assistant_are_judged_in_the_pinned_language() -> None:
+    driver = over_the_greeting("ru")
+    assert driver.transcript("Угу.", "en") == [ResumeReply(1)]
 
 
 def test_speech_that_began_after_a_back_channel_was_ordered_is_judged_on_its_own() -> None:

@@ -300,7 +300,7 @@ def test_back_channel_does_not_change_the_language() -> None:
     driver.play(600)
     driver.say(600)
     driver.silence(200)
-    driver.transcript("Mm-hm.", "ru")
+    driver.transcript("Угу.", "ru")
     driver.receive(TextReceived(QUESTION))
     assert driver.last(StartReply).language == "en"
 
