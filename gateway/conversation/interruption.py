@@ -1,8 +1,9 @@
-"""Whether words said over the assistant are meant to interrupt it."""
+"""What speech over the assistant turned out to be, by its words."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from enum import Enum
 
 from gateway.conversation.lexicon import Lexicon, contains, lexicon, words_of
 
@@ -22,7 +23,16 @@ _MISHEARD = 0.66
 """Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
 
 
-def interrupts(
+class Verdict(Enum):
+    """What was said over the assistant, and by whom."""
+
+    NOISE = "no words"
+    OWN_WORDS = "the assistant's, come back over the line"
+    BACKCHANNEL = "a sign of attention, or a grunt"
+    INTERRUPTS = "meant to stop the assistant"
+
+
+def judge(
     text: str,
     language: str,
     speaking: str,
@@ -31,7 +41,7 @@ def interrupts(
     *,
     short: bool = False,
     in_doubt: bool = False,
-) -> bool:
+) -> Verdict:
     """Judge the transcript of speech over the assistant.
 
     Args:
@@ -46,20 +56,22 @@ def interrupts(
     """
     words, known = words_of(text), lexicon(language)
     if not words:
-        return False
+        return Verdict.NOISE
     added = _added(words, words_of(before), words_of(since))
     repeated = len(words) >= _SHORTEST_ECHO and 1 - len(added) / len(words) >= _ECHO_SHARE
+    harmless = Verdict.OWN_WORDS if repeated else Verdict.BACKCHANNEL
     if repeated and len(words) >= _SHORTEST_SURE_ECHO:
-        return stops(added, known)  # any other stop word is the assistant's own
+        # Any other stop word is the assistant's own.
+        return Verdict.INTERRUPTS if stops(added, known) else harmless
     if stops(words, known):
-        return True
+        return Verdict.INTERRUPTS
     if short and in_doubt:
-        return False  # most likely a grunt
+        return harmless  # most likely a grunt
     asking = text.rstrip().endswith(_QUESTION_MARKS)
     if is_backchannel(words, known, misheard=in_doubt and not asking):
         # After a question, "yes" is an answer.
-        return speaking.rstrip().endswith(_QUESTION_MARKS)
-    return not repeated
+        return Verdict.INTERRUPTS if speaking.rstrip().endswith(_QUESTION_MARKS) else harmless
+    return harmless if repeated else Verdict.INTERRUPTS
 
 
 def stops(words: list[str], known: Lexicon) -> bool:

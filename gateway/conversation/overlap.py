@@ -7,9 +7,9 @@ from enum import Enum
 from gateway.audio.echo import MAX_DELAY_S, EchoDetector
 from gateway.audio.pcm import FRAME_MS, Samples, samples_of, seconds
 from gateway.conversation.caller_turn import CallerTurn
-from gateway.conversation.interruption import interrupts
-from gateway.conversation.playout import PlayoutLedger
+from gateway.conversation.interruption import Verdict, judge
 from gateway.conversation.policy import Policy
+from gateway.conversation.replies import LiveReply
 
 _ECHO_CHECK_FRAMES = 5
 _LONGEST_ECHO_CHECK_S = 0.5
@@ -45,13 +45,17 @@ class Step(Enum):
 class Overlap:
     """May become the caller's next turn; its audio is kept from its onset.
 
+    Args:
+        reply: what the assistant says meanwhile.
+        at: call time at which speech over it began, in seconds.
+
     Attributes:
         turn: the turn it becomes if it interrupts.
         dismissed: judged once not to interrupt; the assistant goes on while it lasts.
     """
 
     def __init__(
-        self, turn: CallerTurn, echo: EchoDetector, ledger: PlayoutLedger, policy: Policy, at: float
+        self, turn: CallerTurn, echo: EchoDetector, reply: LiveReply, policy: Policy, at: float
     ) -> None:
         self.turn = turn
         self.dismissed = False
@@ -64,9 +68,10 @@ class Overlap:
         self._longest_ms = 0
         """The longest stretch of the caller's own."""
         self._echo = echo
-        self._ledger = ledger
+        self._ledger = reply.ledger
+        self._ends_call = bool(reply.hang_up)
         self._policy = policy
-        self._began = ledger.heard_samples(at)
+        self._began = reply.ledger.heard_samples(at)
         self._unchecked_frames = _ECHO_CHECK_FRAMES
         self._is_echo = True
 
@@ -130,11 +135,11 @@ class Overlap:
         """Whether recognition was ordered and has not answered yet."""
         return self.turn.revision > 0 and self.turn.text is None
 
-    def interrupts(self, language: str, now: float) -> bool:
-        """Whether the words that were recognised are meant to stop the assistant."""
+    def judge(self, language: str, now: float) -> Verdict:
+        """What the words mean that were recognised in this language."""
         ledger, began = self._ledger, self._began
         answerable = began - samples_of(_SOONEST_ANSWER_S)
-        return interrupts(
+        verdict = judge(
             self.turn.text or "",
             language,
             ledger.speaking(now),
@@ -143,3 +148,6 @@ class Overlap:
             short=self._longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )
+        if self._ends_call and verdict is Verdict.BACKCHANNEL:
+            return Verdict.INTERRUPTS  # whoever says anything over the goodbye is there
+        return verdict

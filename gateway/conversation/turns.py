@@ -16,6 +16,7 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.history import History
+from gateway.conversation.interruption import Verdict
 from gateway.conversation.language import LanguageTracker
 from gateway.conversation.overlap import Overlap, Step, is_only_echo
 from gateway.conversation.patience import Patience, Reminder
@@ -140,9 +141,9 @@ class TurnMachine:
             case Phase.ENDPOINTING | Phase.THINKING:
                 self._reopen_turn(at)
             case Phase.SPEAKING if self._overlap is None:
-                assert self.replies.live is not None
-                ledger = self.replies.live.ledger
-                self._overlap = Overlap(self._new_turn(), self._echo, ledger, self._policy, at)
+                reply = self.replies.live
+                assert reply is not None
+                self._overlap = Overlap(self._new_turn(), self._echo, reply, self._policy, at)
             case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
                 self._overlap.speech_began()
 
@@ -253,7 +254,7 @@ class TurnMachine:
         overlap = self._overlap
         # Not the call's language: over the greeting, that of an unknown caller is a guess.
         language = self._language.pinned or event.language
-        if overlap is not None and not overlap.interrupts(language, now):
+        if overlap is not None and overlap.judge(language, now) is not Verdict.INTERRUPTS:
             self._dismiss(overlap)
             return
         self._recognition.heard(event)
@@ -385,10 +386,12 @@ class TurnMachine:
 
     def _hand_over(self, hang_up: str, now: float) -> None:
         """The assistant has finished: the floor is free, or the caller's who spoke meanwhile."""
-        if hang_up and self.phase is not Phase.INTERRUPTED:  # who has begun to speak stays
+        overlap = self._overlap
+        may_stay = self.phase is Phase.INTERRUPTED or (overlap is not None and overlap.awaits_words)
+        if hang_up and not may_stay:
             self._hang_up(hang_up)
-        elif self._overlap is not None:
-            self._give_floor(self._overlap, now)
+        elif overlap is not None:
+            self._give_floor(overlap, now)
         else:
             self.phase = Phase.LISTENING
             self._patience.fell_quiet(now)

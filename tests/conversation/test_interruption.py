@@ -2,11 +2,47 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.conversation.interruption import interrupts
+from gateway.conversation.interruption import Verdict, judge
 
 REPLY = "We are open Monday to Friday from nine in the morning to six in the evening."
 SLOTS = "I have Monday at ten or Tuesday at ten."
 QUESTION = "Teeth cleaning costs one hundred and fifty dirhams. Would you like to book it?"
+
+
+def interrupts(
+    text: str,
+    language: str,
+    speaking: str,
+    before: str,
+    since: str,
+    *,
+    short: bool = False,
+    in_doubt: bool = False,
+) -> bool:
+    verdict = judge(text, language, speaking, before, since, short=short, in_doubt=in_doubt)
+    return verdict is Verdict.INTERRUPTS
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("...", Verdict.NOISE),
+        ("nine in the morning", Verdict.OWN_WORDS),
+        ("in the", Verdict.OWN_WORDS),
+        ("Mm-hm.", Verdict.BACKCHANNEL),
+        ("Wait, nine in the morning?", Verdict.INTERRUPTS),
+        ("And on Sunday?", Verdict.INTERRUPTS),
+    ],
+)
+def test_words_that_do_not_interrupt_are_told_from_noise_and_from_an_echo(
+    text: str, verdict: Verdict
+) -> None:
+    assert judge(text, "en", REPLY, "", REPLY) is verdict
+
+
+def test_short_sound_with_doubtful_words_is_still_a_sign_of_a_caller() -> None:
+    verdict = judge("Emma Kitem.", "en", REPLY, "", REPLY, short=True, in_doubt=True)
+    assert verdict is Verdict.BACKCHANNEL
 
 
 @pytest.mark.parametrize(

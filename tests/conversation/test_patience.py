@@ -11,6 +11,7 @@ from gateway.conversation.commands import (
     CancelReply,
     HangUp,
     NotifyTranscript,
+    ResumeReply,
     Script,
     StartReply,
 )
@@ -102,6 +103,54 @@ def test_caller_who_speaks_over_the_goodbye_stays_in_the_call() -> None:
     driver.transcript("Wait, I am here.")
     assert not [c for c in driver.commands if isinstance(c, HangUp)]
     assert driver.conversation.phase is Phase.ENDPOINTING
+
+
+@pytest.fixture
+def idle_goodbye() -> Driver:
+    """A call in which the goodbye to a silent caller has begun to be heard."""
+    driver = Driver(policy(idle_ms=5000, idle_prompts=0))
+    driver.start()
+    driver.silence(5020)
+    driver.speak("I cannot hear you. Goodbye.", 2000)
+    driver.play(1200)
+    return driver
+
+
+@pytest.mark.parametrize("text", ["Yes.", "Yes, yes.", "Mm-hm.", "Emma Kitem."])
+def test_any_word_over_the_idle_goodbye_proves_that_the_caller_is_there(
+    idle_goodbye: Driver, text: str
+) -> None:
+    driver = idle_goodbye
+    driver.say(400)
+    driver.silence(200)
+    assert CancelReply(1) in driver.transcript(text, avg_logprob=-0.6)
+    driver.silence(300)
+    assert driver.last(StartReply).turn == 1
+    assert driver.conversation.phase is Phase.THINKING
+
+
+@pytest.mark.parametrize("text", ["", "I cannot hear"])
+def test_noise_or_an_echo_over_the_idle_goodbye_keeps_nobody_in_the_call(
+    idle_goodbye: Driver, text: str
+) -> None:
+    driver = idle_goodbye
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript(text) == [ResumeReply(1)]
+    assert driver.play(800, first=False)[-1] == HangUp("idle")
+
+
+def test_caller_whose_words_are_awaited_when_the_idle_goodbye_ends_stays(
+    idle_goodbye: Driver,
+) -> None:
+    driver = idle_goodbye
+    driver.say(760)
+    assert driver.transcript("") == [ResumeReply(1)]
+    driver.say(300)
+    driver.silence(200)
+    assert not [c for c in driver.play(800, first=False) if isinstance(c, HangUp)]
+    driver.transcript("Yes.")
+    assert driver.last(StartReply).turn == 1
 
 
 def test_caller_who_begins_to_speak_at_the_end_of_the_goodbye_stays_in_the_call() -> None:
