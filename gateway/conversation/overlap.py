@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from gateway.audio.echo import MAX_DELAY_S, EchoDetector
@@ -51,7 +52,7 @@ class Overlap:
 
     Attributes:
         turn: the turn it becomes if it interrupts.
-        dismissed: judged once not to interrupt; the assistant goes on while it lasts.
+        dismissed: judged not to interrupt so far; the assistant goes on while it is judged again.
     """
 
     def __init__(
@@ -64,7 +65,11 @@ class Overlap:
         self._own_ms = 0
         """What of that stretch is the caller's own."""
         self._judged_ms = 0
-        """What of it had been when it was sent to be recognised; 0 when it was not."""
+        """What of it had been when it was sent to be recognised last; 0 when it was not."""
+        self._text = ""
+        """What was recognised last."""
+        self._said_more = False
+        """Whether those are words of the caller, and not the same as before."""
         self._longest_ms = 0
         """The longest stretch of the caller's own."""
         self._echo = echo
@@ -92,14 +97,25 @@ class Overlap:
         if not self._is_voice(speech_ms, at):
             return None
         self._longest_ms = max(self._longest_ms, self._own_ms)
-        if not paused:
-            return None if self.dismissed else Step.PAUSE
-        if self._own_ms >= policy.undecided_ms:
+        if not paused and not self.dismissed:
+            return Step.PAUSE
+        if paused and self._own_ms >= policy.undecided_ms:
             return Step.GIVE_WAY
-        if self._own_ms >= policy.judge_ms and not self._judged_ms:
+        if self._own_ms >= self._judge_at_ms:
             self._judged_ms = self._own_ms
             return Step.JUDGE
         return None
+
+    @property
+    def _judge_at_ms(self) -> float:
+        """Length of the caller's own at which it is judged next."""
+        judge_ms = self._policy.barge_in.judge_ms
+        if not self._judged_ms:
+            return judge_ms
+        if self.awaits_words:
+            return math.inf
+        # Noise and an echo may last as long as the reply, and cost a recognition each time.
+        return self._judged_ms + (judge_ms if self._said_more else self._judged_ms)
 
     @property
     def has_more(self) -> bool:
@@ -137,10 +153,10 @@ class Overlap:
 
     def judge(self, language: str, now: float) -> Verdict:
         """What the words mean that were recognised in this language."""
-        ledger, began = self._ledger, self._began
+        ledger, began, text = self._ledger, self._began, self.turn.text or ""
         answerable = began - samples_of(_SOONEST_ANSWER_S)
         verdict = judge(
-            self.turn.text or "",
+            text,
             language,
             ledger.speaking(now),
             ledger.played(began - samples_of(MAX_DELAY_S), answerable),
@@ -148,6 +164,8 @@ class Overlap:
             short=self._longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )
+        self._said_more = verdict is Verdict.BACKCHANNEL and text != self._text
+        self._text = text
         if self._ends_call and verdict is Verdict.BACKCHANNEL:
             return Verdict.INTERRUPTS  # whoever says anything over the goodbye is there
         return verdict

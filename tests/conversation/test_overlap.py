@@ -8,6 +8,7 @@ import pytest
 from gateway.audio.pcm import FRAME_SAMPLES, Samples
 from gateway.conversation.commands import (
     CancelReply,
+    Command,
     PauseReply,
     ResumeReply,
     StartReply,
@@ -92,6 +93,50 @@ def test_speech_that_began_after_a_back_channel_was_ordered_is_judged_on_its_own
     assert pause == PauseReply(1)
     assert isinstance(again, Transcribe)
     assert CancelReply(1) in driver.transcript("Mm-hm, but I need it on Sunday")
+
+
+def talk_over(driver: Driver, ms: int) -> list[Command]:
+    """The caller speaks while the reply plays."""
+    new: list[Command] = []
+    for _ in range(ms // 20):
+        new += driver.receive(SpeechSent(1, FRAME_SAMPLES))
+        new += driver.say(20)
+    return new
+
+
+def test_caller_who_speaks_on_after_a_back_channel_interrupts_without_a_pause() -> None:
+    driver = speaking("one two three four five six seven eight", 20_000, 1000)
+    driver.say(760)
+    assert driver.transcript("Okay, good.") == [ResumeReply(1)]
+    (order,) = talk_over(driver, 700)
+    assert isinstance(order, Transcribe)
+    assert CancelReply(1) in driver.transcript("Okay, good, but I need it on Sunday")
+    assert driver.conversation.phase is Phase.USER_SPEAKING
+
+
+def test_speech_that_goes_on_is_judged_again_and_again_but_once_at_a_time() -> None:
+    driver = speaking("one two three four five six seven eight", 20_000, 1000)
+    driver.say(760)
+    driver.transcript("Okay.")
+    assert len(talk_over(driver, 3000)) == 1, "the verdict is late"
+    for words in ("Okay, okay.", "Okay, okay, yes."):
+        assert driver.transcript(words) == []
+        assert len(talk_over(driver, 700)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "two three", "Okay."])
+def test_sound_that_goes_on_without_another_word_is_judged_less_and_less_often(text: str) -> None:
+    driver = speaking("one two three four five six seven eight", 4000, 1600)
+    began = driver.now
+    driver.say(760)
+    assert driver.transcript(text) == [ResumeReply(1)]
+    orders: list[float] = []
+    while driver.now - began < 12:
+        for command in driver.say(20):
+            assert isinstance(command, Transcribe)
+            orders.append(round(driver.now - began, 2))
+            assert driver.transcript(text) == []
+    assert orders == [1.4, 2.8, 5.6, 11.2]
 
 
 def test_caller_picks_an_offer_that_was_made_a_while_ago() -> None:
