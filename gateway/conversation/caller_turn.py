@@ -43,6 +43,9 @@ class CallerTurn:
         """How sure the recogniser was of the last part."""
         self.committed = ""
         """What was accepted as the whole turn; noise that reopens it takes nothing back."""
+        self.suspected_echo: tuple[str, str] | None = None
+        """Own words of the assistant that may be all there is in it: played before it began to be
+        heard, and since."""
         self._parts = [_Part()]
         self.append(audio)
 

@@ -70,6 +70,8 @@ class Overlap:
         """What was recognised last."""
         self._said_more = False
         """Whether those are words of the caller, and not the same as before."""
+        self._repeats_us = False
+        """Whether those are our own."""
         self._longest_ms = 0
         """The longest stretch of the caller's own."""
         self._echo = echo
@@ -153,19 +155,31 @@ class Overlap:
 
     def judge(self, language: str, now: float) -> Verdict:
         """What the words mean that were recognised in this language."""
-        ledger, began, text = self._ledger, self._began, self.turn.text or ""
-        answerable = began - samples_of(_SOONEST_ANSWER_S)
+        text = self.turn.text or ""
         verdict = judge(
             text,
             language,
-            ledger.speaking(now),
-            ledger.played(began - samples_of(MAX_DELAY_S), answerable),
-            ledger.played(answerable, ledger.heard_samples(now)),
+            self._ledger.speaking(now),
+            *self._played(now),
             short=self._longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )
         self._said_more = verdict is Verdict.BACKCHANNEL and text != self._text
+        self._repeats_us = verdict is Verdict.OWN_WORDS
         self._text = text
         if self._ends_call and verdict is Verdict.BACKCHANNEL:
             return Verdict.INTERRUPTS  # whoever says anything over the goodbye is there
         return verdict
+
+    def next_turn(self, now: float) -> CallerTurn:
+        """The turn it becomes, because it interrupts or the reply has ended meanwhile."""
+        if self._repeats_us:
+            self.turn.suspected_echo = self._played(now)
+        return self.turn
+
+    def _played(self, now: float) -> tuple[str, str]:
+        """Our words that may have come back: played too early to be answered by it, and since."""
+        ledger, began = self._ledger, self._began
+        answerable = began - samples_of(_SOONEST_ANSWER_S)
+        before = ledger.played(began - samples_of(MAX_DELAY_S), answerable)
+        return before, ledger.played(answerable, ledger.heard_samples(now))

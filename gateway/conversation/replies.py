@@ -210,7 +210,7 @@ class Replies:
             self._commands.append(NotifyTranscript("caller", reply.caller_text, reply.turn))
             reply.caller_text = ""
 
-    def close(self, now: float, *, interrupted: bool) -> None:
+    def close(self, now: float, *, interrupted: bool) -> LiveReply:
         """End the live reply: history and the far side get the words that were heard."""
         reply, self.live = self.live, None
         assert reply is not None
@@ -219,3 +219,4 @@ class Replies:
             self._commands.append(
                 NotifyTranscript("assistant", heard, reply.turn, reply.generation, interrupted)
             )
+        return reply

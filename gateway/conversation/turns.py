@@ -16,7 +16,7 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.history import History
-from gateway.conversation.interruption import Verdict
+from gateway.conversation.interruption import Verdict, judge
 from gateway.conversation.language import LanguageTracker
 from gateway.conversation.overlap import Overlap, Step, is_only_echo
 from gateway.conversation.patience import Patience, Reminder
@@ -70,7 +70,7 @@ class TurnMachine:
         """The last sample of a reply may have been played, or somebody was silent for long."""
         ends = self.replies.plays_until
         if ends is not None and ends <= now:
-            self._playout_done(now)
+            self._hand_over(self.replies.close(now, interrupted=False).hang_up, now)
         if self.phase is Phase.ENDED:  # perhaps just now, by a goodbye that was heard to its end
             return
         late = self.replies.acknowledge_at(self._policy.patience.acknowledge_ms)
@@ -241,7 +241,7 @@ class TurnMachine:
         self._give_floor(overlap, now)
 
     def _give_floor(self, overlap: Overlap, now: float) -> None:
-        self._take_floor(overlap.turn)
+        self._take_floor(overlap.next_turn(now))
         self._patience.fell_quiet(now)
         if not self._segmenter.speaking:
             self.phase = Phase.ENDPOINTING
@@ -288,12 +288,19 @@ class TurnMachine:
         turn = self._turn
         if turn is None or turn.text is None:
             return
-        if turn.text:
-            self._patience.caller_spoke(now)
-            self.replies.speculate(turn, turn.text)
-            self._end_turn_if_over(now)
-        else:
+        if not turn.text or self._is_own_words(turn, turn.text):
             self._drop_turn()
+            return
+        self._patience.caller_spoke(now)
+        self.replies.speculate(turn, turn.text)
+        self._end_turn_if_over(now)
+
+    def _is_own_words(self, turn: CallerTurn, text: str) -> bool:
+        """Whether a turn that began as an echo of our words is nothing else; asked once."""
+        played, turn.suspected_echo = turn.suspected_echo, None
+        if played is None:
+            return False
+        return judge(text, self._language.current, "", *played) is Verdict.OWN_WORDS
 
     def _end_turn_if_over(self, now: float) -> None:
         turn = self._turn
@@ -361,12 +368,6 @@ class TurnMachine:
             self._endpointing.turn_over()
         self._leave_turn()
         self.phase = Phase.SPEAKING
-
-    def _playout_done(self, now: float) -> None:
-        reply = self.replies.live
-        assert reply is not None
-        self.replies.close(now, interrupted=False)
-        self._hand_over(reply.hang_up, now)
 
     def reply_failed(self, event: ReplyFailed, now: float) -> None:
         """The reply broke off: apologise, unless it was only speculation or an apology itself."""

@@ -11,6 +11,7 @@ from gateway.conversation.commands import (
     Command,
     PauseReply,
     ResumeReply,
+    Script,
     StartReply,
     Transcribe,
 )
@@ -19,10 +20,11 @@ from gateway.conversation.events import (
     ReplyEnded,
     SpeechQueued,
     SpeechSent,
+    TranscriptFailed,
     TranscriptReady,
 )
 from gateway.conversation.phase import Phase
-from gateway.events import AudioReceived
+from gateway.events import AudioReceived, TextReceived
 from tests.conversation.driver import GREETING, Driver, spread
 
 SLOTS = "I have Monday at nine or Tuesday at ten or Wednesday at noon. Which one would you like?"
@@ -137,6 +139,60 @@ def test_sound_that_goes_on_without_another_word_is_judged_less_and_less_often(t
             orders.append(round(driver.now - began, 2))
             assert driver.transcript(text) == []
     assert orders == [1.4, 2.8, 5.6, 11.2]
+
+
+@pytest.fixture
+def echo_to_the_end() -> Driver:
+    """A call in which our own words came back until after the end of the reply that said them."""
+    driver = speaking("one two three four five six seven eight", 4000, 1200)
+    driver.say(760)
+    assert driver.transcript("one two") == [ResumeReply(1)]
+    while driver.conversation.phase is Phase.SPEAKING:
+        for command in talk_over(driver, 20):
+            if isinstance(command, Transcribe):
+                driver.transcript("one two three")
+    assert driver.conversation.phase is Phase.USER_SPEAKING
+    driver.say(100)
+    driver.silence(200)
+    return driver
+
+
+def test_own_words_that_came_back_until_the_end_of_the_reply_are_not_answered(
+    echo_to_the_end: Driver,
+) -> None:
+    driver = echo_to_the_end
+    assert driver.transcript("one two three four five six seven eight") == []
+    assert driver.conversation.phase is Phase.LISTENING
+
+
+def test_own_words_that_came_back_are_not_answered_though_their_end_cannot_be_recognised(
+    echo_to_the_end: Driver,
+) -> None:
+    driver = echo_to_the_end
+    for _ in range(2):
+        order = driver.last(Transcribe)
+        driver.receive(TranscriptFailed(order.turn, order.revision, "boom"))
+    assert driver.last(StartReply).source == Script("Sorry.")
+
+
+def test_caller_who_speaks_over_the_end_of_an_echo_is_answered(echo_to_the_end: Driver) -> None:
+    driver = echo_to_the_end
+    driver.transcript("seven eight I need it on Sunday")
+    assert driver.last(StartReply).turn == 2
+    driver.silence(300)
+    assert driver.conversation.phase is Phase.THINKING
+
+
+def test_typed_words_are_answered_though_our_own_come_back_with_them() -> None:
+    driver = speaking("one two three four five six seven eight", 4000, 1200)
+    driver.say(760)
+    driver.transcript("one two")
+    driver.receive(TextReceived("And on Sunday?"))
+    driver.say(100)
+    driver.silence(200)
+    driver.transcript("one two")
+    assert driver.conversation.phase is Phase.THINKING
+    assert driver.last(StartReply).turn == 0
 
 
 def test_caller_picks_an_offer_that_was_made_a_while_ago() -> None:
