@@ -5,34 +5,13 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from gateway.audio.echo import MAX_DELAY_S, EchoDetector
-from gateway.audio.pcm import FRAME_MS, Samples, samples_of, seconds
+from gateway.audio.echo import EchoDetector
+from gateway.audio.pcm import Samples
 from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.interruption import Verdict, judge
+from gateway.conversation.own_voice import OwnVoice
 from gateway.conversation.policy import Policy
 from gateway.conversation.replies import LiveReply
-
-_ECHO_CHECK_FRAMES = 5
-_LONGEST_ECHO_CHECK_S = 0.5
-"""Takes 2 ms of the loop; a second would take 5."""
-
-_SHORTEST_ECHO_CHECK_S = 0.1
-"""Less sound resembles anything."""
-
-_SOONEST_ANSWER_S = 0.4
-"""Nobody answers words sooner: the line, the ear and our detection of speech take time. As long
-as a word, of which the last may have been cut off when an echo made us fall silent."""
-
-
-def is_only_echo(echo: EchoDetector, heard: Samples, ends_at: float) -> bool:
-    """Whether sound is our own voice from its beginning to its end, and no caller's before it."""
-    longest = samples_of(_LONGEST_ECHO_CHECK_S)
-    for end in range(len(heard), 0, -longest):
-        piece = heard[max(0, end - longest) : end]
-        checked = len(piece) >= samples_of(_SHORTEST_ECHO_CHECK_S)
-        if checked and not echo.is_echo(piece, ends_at - seconds(len(heard) - end)):
-            return False
-    return True
 
 
 class Step(Enum):
@@ -62,55 +41,54 @@ class Overlap:
         self.dismissed = False
         self._echo_ms = 0
         """Length of the stretch of speech that goes on when all of it was still our own voice."""
-        self._own_ms = 0
-        """What of that stretch is the caller's own."""
+        self._caller_ms = 0
+        """What of that stretch is the caller's."""
         self._judged_ms = 0
         """What of it had been when it was sent to be recognised last; 0 when it was not."""
+        self._longest_ms = 0
+        """The longest stretch of the caller's so far."""
         self._text = ""
         """What was recognised last."""
         self._said_more = False
         """Whether those are words of the caller, and not the same as before."""
-        self._repeats_us = False
-        """Whether those are our own."""
-        self._longest_ms = 0
-        """The longest stretch of the caller's own."""
-        self._echo = echo
-        self._ledger = reply.ledger
-        self._ends_call = bool(reply.hang_up)
+        self._verdict = Verdict.NOISE
+        self._reply = reply
         self._policy = policy
-        self._began = reply.ledger.heard_samples(at)
-        self._unchecked_frames = _ECHO_CHECK_FRAMES
-        self._is_echo = True
+        self._own_voice = OwnVoice(echo, reply.ledger, policy.barge_in.echo_window_ms, at)
 
     def append(self, frame: Samples) -> None:
         """The next frame of the caller's line."""
         self.turn.append(frame)
-        self._unchecked_frames += 1
+        self._own_voice.frame_passed()
 
     def speech_began(self) -> None:
         """Another stretch of speech: it is judged anew, together with the one before."""
         self.dismissed = False
-        self._echo_ms = self._own_ms = self._judged_ms = 0
+        self._echo_ms = self._caller_ms = self._judged_ms = 0
 
     def went_on(self, speech_ms: int, at: float, *, paused: bool) -> Step | None:
         """The stretch of speech is this long by now; ``paused`` tells that the reply is silent."""
         policy = self._policy.barge_in
-        self._own_ms = speech_ms - self._echo_ms
-        if not self._is_voice(speech_ms, at):
+        self._caller_ms = speech_ms - self._echo_ms
+        if self._caller_ms < policy.pause_ms:
             return None
-        self._longest_ms = max(self._longest_ms, self._own_ms)
+        if self._own_voice.came_back(self.turn, at):
+            self._echo_ms, self._caller_ms = speech_ms, 0
+        if self._own_voice.is_all:
+            return None
+        self._longest_ms = max(self._longest_ms, self._caller_ms)
         if not paused and not self.dismissed:
             return Step.PAUSE
-        if paused and self._own_ms >= policy.undecided_ms:
+        if paused and self._caller_ms >= policy.undecided_ms:
             return Step.GIVE_WAY
-        if self._own_ms >= self._judge_at_ms:
-            self._judged_ms = self._own_ms
+        if self._caller_ms >= self._judge_at_ms:
+            self._judged_ms = self._caller_ms
             return Step.JUDGE
         return None
 
     @property
     def _judge_at_ms(self) -> float:
-        """Length of the caller's own at which it is judged next."""
+        """Length of what the caller said at which it is judged next."""
         judge_ms = self._policy.barge_in.judge_ms
         if not self._judged_ms:
             return judge_ms
@@ -122,31 +100,12 @@ class Overlap:
     @property
     def has_more(self) -> bool:
         """Whether it went on after it was judged: the verdict is about its beginning only."""
-        return self.dismissed and self._own_ms > self._judged_ms
+        return self.dismissed and self._caller_ms > self._judged_ms
 
     def dismiss(self) -> None:
         """It does not interrupt, as far as it was judged."""
         self.dismissed = self._judged_ms > 0  # else speech has begun that was not judged yet
         self.turn.doubt()
-
-    def _is_voice(self, speech_ms: int, at: float) -> bool:
-        """Whether a person speaks: long enough, and not our own voice come back.
-
-        Checked again every 100 ms, because a caller may begin to speak over an echo.
-        """
-        policy = self._policy.barge_in
-        if self._own_ms < policy.pause_ms:
-            return False
-        if self._is_echo and self._unchecked_frames >= _ECHO_CHECK_FRAMES:
-            self._unchecked_frames = 0
-            recent = self.turn.recent(policy.echo_window_ms)
-            self._is_echo = self._echo.is_echo(recent, at)
-            if self._is_echo:
-                # What came back so far is not the caller's; their onset is kept.
-                self.turn.keep_last(policy.echo_window_ms + _ECHO_CHECK_FRAMES * FRAME_MS)
-                self._began = self._ledger.heard_samples(at)
-                self._echo_ms, self._own_ms = speech_ms, 0
-        return not self._is_echo
 
     @property
     def awaits_words(self) -> bool:
@@ -156,30 +115,22 @@ class Overlap:
     def judge(self, language: str, now: float) -> Verdict:
         """What the words mean that were recognised in this language."""
         text = self.turn.text or ""
-        verdict = judge(
+        self._verdict = judge(
             text,
             language,
-            self._ledger.speaking(now),
-            *self._played(now),
+            self._reply.ledger.speaking(now),
+            *self._own_voice.words(now),
             short=self._longest_ms <= self._policy.barge_in.short_ms,
             in_doubt=self.turn.avg_logprob < self._policy.endpoint.doubt_logprob,
         )
-        self._said_more = verdict is Verdict.BACKCHANNEL and text != self._text
-        self._repeats_us = verdict is Verdict.OWN_WORDS
+        if self._reply.hang_up and self._verdict is Verdict.BACKCHANNEL:
+            self._verdict = Verdict.INTERRUPTS  # who says anything over the goodbye is there
+        self._said_more = self._verdict is Verdict.BACKCHANNEL and text != self._text
         self._text = text
-        if self._ends_call and verdict is Verdict.BACKCHANNEL:
-            return Verdict.INTERRUPTS  # whoever says anything over the goodbye is there
-        return verdict
+        return self._verdict
 
     def next_turn(self, now: float) -> CallerTurn:
         """The turn it becomes, because it interrupts or the reply has ended meanwhile."""
-        if self._repeats_us:
-            self.turn.suspected_echo = self._played(now)
+        if self._verdict is Verdict.OWN_WORDS:
+            self.turn.suspected_echo = self._own_voice.words(now)
         return self.turn
-
-    def _played(self, now: float) -> tuple[str, str]:
-        """Our words that may have come back: played too early to be answered by it, and since."""
-        ledger, began = self._ledger, self._began
-        answerable = began - samples_of(_SOONEST_ANSWER_S)
-        before = ledger.played(began - samples_of(MAX_DELAY_S), answerable)
-        return before, ledger.played(answerable, ledger.heard_samples(now))

@@ -16,9 +16,10 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.history import History
-from gateway.conversation.interruption import Verdict, judge
+from gateway.conversation.interruption import Verdict
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.overlap import Overlap, Step, is_only_echo
+from gateway.conversation.overlap import Overlap, Step
+from gateway.conversation.own_voice import is_only_echo, is_own_words
 from gateway.conversation.patience import Patience, Reminder
 from gateway.conversation.phase import Phase
 from gateway.conversation.policy import PhraseName, Policy
@@ -288,19 +289,12 @@ class TurnMachine:
         turn = self._turn
         if turn is None or turn.text is None:
             return
-        if not turn.text or self._is_own_words(turn, turn.text):
+        if not turn.text or is_own_words(turn, self._language.current):
             self._drop_turn()
             return
         self._patience.caller_spoke(now)
         self.replies.speculate(turn, turn.text)
         self._end_turn_if_over(now)
-
-    def _is_own_words(self, turn: CallerTurn, text: str) -> bool:
-        """Whether a turn that began as an echo of our words is nothing else; asked once."""
-        played, turn.suspected_echo = turn.suspected_echo, None
-        if played is None:
-            return False
-        return judge(text, self._language.current, "", *played) is Verdict.OWN_WORDS
 
     def _end_turn_if_over(self, now: float) -> None:
         turn = self._turn
