@@ -198,10 +198,13 @@ class TurnMachine:
         self.phase = Phase.USER_SPEAKING
 
     def _leave_turn(self) -> None:
-        """Nothing more will be added to the turn; if it was committed, its words stand."""
+        """Nothing more will be added to the turn; its words, if they are known, stand."""
+        turn, self._turn = self._turn, None
         if self.phase is Phase.THINKING:
             self.replies.tell_caller_text()
-        self._turn = None
+        elif self.phase is Phase.ENDPOINTING and turn is not None and turn.text:
+            self.replies.commit(turn.number, turn.text)
+            self._commands.append(NotifyTranscript("caller", turn.text, turn.number))
 
     def _drop_turn(self) -> None:
         """It was noise: the floor is free, unless the assistant still has to say something."""

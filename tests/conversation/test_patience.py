@@ -9,6 +9,7 @@ import pytest
 from gateway.conversation.commands import (
     Acknowledge,
     CancelReply,
+    CommitTurn,
     HangUp,
     NotifyTranscript,
     ResumeReply,
@@ -180,6 +181,31 @@ def test_longest_call_is_announced_and_then_ended_even_in_mid_reply() -> None:
     assert [c for c in driver.commands if isinstance(c, CancelReply)]
     say_it(driver, "Goodbye.")
     assert driver.commands[-1] == HangUp("max_duration")
+
+
+def test_last_words_before_the_longest_call_ends_are_told() -> None:
+    driver = Driver(policy(max_call_ms=3000, warning_ms=0))
+    driver.start()
+    driver.silence(1900)
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("Cancel my appointment, please.")
+    assert driver.silence(200) == [
+        CommitTurn(1, "Cancel my appointment, please.", "en"),
+        NotifyTranscript("caller", "Cancel my appointment, please.", 1),
+        CancelReply(1),
+        StartReply(2, 0, 0, "en", Script("Goodbye."), hold=False),
+    ]
+
+
+def test_last_words_that_nobody_could_recognise_in_time_are_not_told() -> None:
+    driver = Driver(policy(max_call_ms=3000, warning_ms=0))
+    driver.start()
+    driver.silence(1900)
+    driver.say(800)
+    driver.silence(200)
+    assert driver.silence(200) == [StartReply(1, 0, 0, "en", Script("Goodbye."), hold=False)]
+    assert driver.transcript("Cancel my appointment, please.") == []
 
 
 @pytest.mark.parametrize("said_ms", [0, 400])

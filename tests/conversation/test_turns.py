@@ -753,6 +753,19 @@ def test_end_of_the_call_cancels_the_reply_and_nothing_happens_after_it() -> Non
     assert driver.conversation.next_deadline() is None
 
 
+def test_words_that_are_known_when_the_far_side_ends_the_call_are_told() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript(QUESTION)
+    assert driver.receive(CallEnded("closed")) == [
+        CommitTurn(1, QUESTION, "en"),
+        NotifyTranscript("caller", QUESTION, 1),
+        CancelReply(1),
+    ]
+
+
 def test_client_that_stops_sending_is_heard_as_silent() -> None:
     driver = Driver()
     driver.start()
