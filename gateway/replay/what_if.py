@@ -23,6 +23,9 @@ from gateway.replay.engines import RecordedChat, RecordedTranscriber, RecordedVo
 from gateway.replay.material import Transcripts, spoken_replies
 from gateway.simulator.virtual_time import run_virtually
 
+_LATER_S = 2.0
+"""How much later than it did a call may hang up by itself, under another policy."""
+
 
 class _MemoryTape:
     """Records into a list; gives itself to the one call there is."""
@@ -102,5 +105,9 @@ async def _hold(
                 await asyncio.sleep(max(0.0, step.now - clock()))
                 session.deliver(step.event)
         else:
+            if recording.steps:
+                # What ended the call may have been no event of the line: our own goodbye.
+                ends = recording.steps[-1].now + (_LATER_S if recording.complete else 0.0)
+                await asyncio.wait({running}, timeout=max(0.0, ends - clock()))
             session.deliver(CallEnded("the recording ends"))
     return tape.steps

@@ -91,6 +91,27 @@ def test_shortest_call_is_hung_up(recording: Recording) -> None:
     assert short.hung_up == "max_duration"
 
 
+@pytest.mark.parametrize("setting", ["endpoint.complete_ms=320", "endpoint.complete_ms=900"])
+def test_call_that_the_gateway_ended_is_hung_up_again(tmp_path: Path, setting: str) -> None:
+    recorder = FileRecorder(tmp_path)
+    patience = dataclasses.replace(POLICY.patience, idle_ms=1500)
+    silence = np.zeros(16_000 * 20, dtype=np.int16)
+    line = np.concatenate((noisy_line(1), silence))
+    play(recorder, line, policy=dataclasses.replace(POLICY, patience=patience))
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    recording = read_recording(path)
+    recorded = figures_of(recording.steps, recording.policy)
+    again = figures(recording, setting)
+    assert again.hung_up == recorded.hung_up == "idle"
+    assert again.idle_prompts == recorded.idle_prompts > 0
+
+
+def test_recording_without_inputs_is_held_again(recording: Recording) -> None:
+    empty = dataclasses.replace(recording, steps=())
+    assert figures_of(hold_again(empty, POLICY, WebRtcVad), POLICY) == Figures()
+
+
 def test_changes_are_printed_beside_the_call(recording: Recording) -> None:
     console = Console(file=StringIO(), record=True, width=100)
     recorded = figures_of(recording.steps, recording.policy)
