@@ -117,20 +117,26 @@ class VirtualGateway:
         hint = scenario.call.hint
         session.deliver(CallStarted(None if hint == "auto" else hint))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(session.run())
-            await _speak(caller, session, NetworkPath(scenario.call.network), clock)
+            running = tasks.create_task(session.run())
+            await _speak(caller, session, running, NetworkPath(scenario.call.network), clock)
             session.deliver(CallEnded("closed"))
         return VirtualResult(caller, tuple(records))
 
 
 async def _speak(
-    caller: ScenarioCaller, session: CallSession, path: NetworkPath, clock: Callable[[], float]
+    caller: ScenarioCaller,
+    session: CallSession,
+    running: asyncio.Task[None],
+    path: NetworkPath,
+    clock: Callable[[], float],
 ) -> None:
-    """Deliver the caller's line as the network would, until the caller hangs up."""
+    """Deliver the caller's line as the network would, until either side hangs up."""
     start, frames = clock(), 0
     while True:
         frames += 1
         await asyncio.sleep(max(0.0, start + frames * _FRAME_S * path.pace - clock()))
+        if running.done():
+            caller.give_up(None if caller.said_everything else "the gateway ended the call")
         frame = caller.next_frame(clock())
         if frame is None:
             return

@@ -128,6 +128,17 @@ def test_a_caller_who_talks_over_everything_is_answered_every_time(cache: Path) 
     assert report["missed_turns"] == report["missed_barge_ins"] == 0
 
 
+def test_a_caller_says_nothing_more_to_a_gateway_that_ended_the_call(cache: Path) -> None:
+    silent = '{ kind = "silence", wait_ms = 40000 }'
+    text = '[[call]]\nname = "x"\nlanguage = "en"\nhint = "en"\nturn = [{turns}]'
+    said = '{ say = "Where are you located?" }'
+    report = turns_report(play_text(text.format(turns=f"{silent}, {said}"), cache))
+    assert list(report["failed_calls"].values()) == ["the gateway ended the call"]
+    assert (report["turns_not_played"], report["missed_turns"]) == (1, 0)
+    report = turns_report(play_text(text.format(turns=silent), cache))
+    assert report["failed_calls"] == {}
+
+
 def test_a_hint_that_is_not_served_is_greeted_in_the_default_language() -> None:
     settings = Settings.model_construct(gateway_languages="en")
     policy = conversation_policy(settings, {"en": load_profile()["en"]})
