@@ -38,6 +38,7 @@ from gateway.receptionist.profile import Profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
 from gateway.receptionist.tools import receptionist_tools
 from gateway.recording.recorder import FileRecorder
+from gateway.servers.address import local_url
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
 from gateway.servers.websocket import WebSocketServer
@@ -111,10 +112,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where a client on this machine calls."""
-        host = self._settings.gateway_host
-        if host in ("0.0.0.0", "::", ""):
-            host = "127.0.0.1"
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self._server.port}/"
+        return local_url(self._settings.gateway_host, self._server.port)
 
     async def __aenter__(self) -> Self:
         await self._server.start()

@@ -261,6 +261,7 @@ def _configured_url() -> str:
     Raises:
         ConfigError: the settings leave the port open.
     """
+    from gateway.servers.address import local_url
     from gateway.settings import load_settings
 
     settings = load_settings()
@@ -269,10 +270,7 @@ def _configured_url() -> str:
             "with GATEWAY_PORT=0 serve listens on any free port: give the address that it logged "
             "with --url"
         )
-    host = settings.gateway_host
-    if host in ("", "0.0.0.0", "::"):
-        host = "127.0.0.1"
-    return f"ws://{f'[{host}]' if ':' in host else host}:{settings.gateway_port}/"
+    return local_url(settings.gateway_host, settings.gateway_port)
 
 
 def _complain(message: str) -> None:

@@ -25,6 +25,7 @@ from gateway.event_loop import run
 from gateway.logs import configure_logging
 from gateway.machine import available_memory, cpu_features, physical_cores
 from gateway.models.check import check_locked
+from gateway.servers.address import authority
 from gateway.servers.websocket import listen_problem
 from gateway.settings import Settings
 
@@ -196,7 +197,7 @@ def check_port(settings: Settings) -> Finding:
     except (OSError, UnicodeError) as error:
         problem, _, advice = listen_problem(host, port, error).rpartition(": ")
         return Finding("port", "fail", problem, advice)
-    return Finding("port", "ok", f"{host}:{port} is free")
+    return Finding("port", "ok", f"{authority(host, port)} is free")
 
 
 async def _bind(host: str, port: int) -> None:

@@ -199,17 +199,22 @@ def test_an_unknown_language_lists_the_known_ones(monkeypatch: pytest.MonkeyPatc
     assert all(known in result.output for known in ("auto", "en", "ar", "ru"))
 
 
+@pytest.mark.parametrize(("host", "there"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
 def test_the_configured_gateway_is_called_where_a_client_reaches_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    host: str,
+    there: str,
 ) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = str(unused.getsockname()[1])
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("GATEWAY_HOST", "0.0.0.0")
+        monkeypatch.setenv("GATEWAY_HOST", host)
         monkeypatch.setenv("GATEWAY_PORT", port)
         assert run(monkeypatch, "call", a_recording()) == 1
-    assert f"ws://127.0.0.1:{port}/" in capsys.readouterr().err
+    assert f"ws://{there}:{port}/" in capsys.readouterr().err
 
 
 def test_a_call_to_settings_that_leave_the_port_open_asks_for_the_address(

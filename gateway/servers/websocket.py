@@ -19,6 +19,7 @@ from gateway.calls.registry import CallRegistry, Place
 from gateway.errors import CapacityError, ConfigError
 from gateway.protocols.base import CallProtocol
 from gateway.protocols.native import NativeProtocol
+from gateway.servers.address import authority
 from gateway.servers.connection import CallConnection, EdgeLimits
 from gateway.servers.http import HttpPages, Readiness, unavailable
 from gateway.servers.origins import AllowedOrigins
@@ -142,7 +143,7 @@ class WebSocketServer:
         except (OSError, UnicodeError) as error:
             raise ConfigError(listen_problem(self._host, self._port, error)) from error
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        logger.info("listening on ws://%s:%d", self._host, self._port)
+        logger.info("listening on ws://%s", authority(self._host, self._port))
 
     async def drain(self, timeout_s: float) -> None:
         """Take no new calls, let running ones end within the time limit, then close the rest."""
@@ -224,7 +225,7 @@ class WebSocketServer:
 
 def listen_problem(host: str, port: int, error: OSError | UnicodeError) -> str:
     """Why the address cannot be listened on, and what to do."""
-    where = f"cannot listen on {host}:{port}"
+    where = f"cannot listen on {authority(host, port)}"
     if isinstance(error, UnicodeError):
         return f"{where}: this is no name of a machine; check GATEWAY_HOST"
     match error.errno:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 from unittest.mock import Mock
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.server import ServerProtocol
 
+from gateway.calls.registry import CallRegistry
 from gateway.errors import ConfigError
 from gateway.events import CallStarted, EdgeEvent
 from gateway.protocols.native import MAX_BAD_JSON
+from gateway.servers.address import local_url
 from gateway.servers.connection import EdgeLimits
 from gateway.servers.http import Readiness
 from gateway.servers.websocket import READ_SIZE, WebSocketServer, listen_problem
@@ -385,6 +389,40 @@ def test_a_silent_call_leaves_the_talking_call_on_its_socket() -> None:
 def test_a_host_none_of_whose_addresses_is_here_is_told_with_what_to_do() -> None:
     error = OSError("could not bind on any address out of [('192.0.2.1', 8765)]")
     assert "set GATEWAY_HOST to one it has" in listen_problem("192.0.2.1", 8765, error)
+
+
+def test_an_ipv6_address_is_told_in_brackets(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        server = WebSocketServer(FakeCall, CallRegistry(1), host="::1", port=0)
+        try:
+            await server.start()
+        except ConfigError as error:
+            pytest.skip(str(error))
+        async with connect(local_url("::", server.port), compression=None):
+            pass
+        await server.close()
+        assert f"listening on ws://[::1]:{server.port}" in caplog.text
+
+    caplog.set_level(logging.INFO)
+    run(test)
+    error = OSError(errno.EADDRINUSE, "in use")
+    assert listen_problem("::1", 80, error).startswith("cannot listen on [::1]:80: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("", "ws://127.0.0.1:80/"),
+        ("0.0.0.0", "ws://127.0.0.1:80/"),
+        ("::", "ws://[::1]:80/"),
+        ("0:0:0:0:0:0:0:0", "ws://[::1]:80/"),
+        ("fe80::1%eth0", "ws://[fe80::1%eth0]:80/"),
+        ("10.0.0.5", "ws://10.0.0.5:80/"),
+        ("desk.example.com", "ws://desk.example.com:80/"),
+    ],
+)
+def test_a_client_on_this_machine_calls_where_the_gateway_listens(host: str, url: str) -> None:
+    assert local_url(host, 80) == url
 
 
 def test_a_port_that_is_taken_is_a_configuration_error_with_advice() -> None:
