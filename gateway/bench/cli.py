@@ -130,8 +130,10 @@ def turns(
         report = asyncio.run(
             _turns(settings, prepared, url, calls or _CALLS, runs or _RUNS, console)
         )
-    print_report(console, report)
-    write(report, save_json)
+    try:
+        write(report, save_json)
+    finally:  # what could not be written is shown at least
+        print_report(console, report)
     check_calls(len(report["failed_calls"]), report["calls"])
 
 

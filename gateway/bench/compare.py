@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.bench.report import figures, ratio
@@ -40,13 +41,14 @@ def compare(first: Path, second: Path) -> list[Comparison]:
 
 def print_comparison(console: Console, rows: list[Comparison], first: str, second: str) -> None:
     """The table; what is the same in both reports is left out."""
+    first, second = escape(first), escape(second)
     table = Table("figure", title=f"{second} / {first}")
     for heading in (first, second, "ratio"):
         table.add_column(heading, justify="right")
     for row in rows:
         if row.first != row.second:
             times = "-" if row.ratio is None else f"{row.ratio:g}"
-            table.add_row(row.name, f"{row.first:g}", f"{row.second:g}", times)
+            table.add_row(escape(row.name), f"{row.first:g}", f"{row.second:g}", times)
     console.print(table)
 
 

@@ -85,7 +85,14 @@ def check_calls(failed: int, placed: int) -> None:
 
 
 def publish(console: Console, title: str, report: Report, file: Path | None) -> None:
-    """Print the figures and write all of the report to ``file``, if there is one."""
+    """Write all of the report to ``file``, if there is one, and print the figures."""
+    try:
+        write(report, file)
+    finally:  # what could not be written is shown at least
+        _print(console, title, report)
+
+
+def _print(console: Console, title: str, report: Report) -> None:
     table = Table("figure", title=title)
     table.add_column("value", justify="right", overflow="fold")
     table.add_column("min to max", justify="right")
@@ -94,7 +101,6 @@ def publish(console: Console, title: str, report: Report, file: Path | None) -> 
             for row in _rows(name, value):
                 table.add_row(*row)
     console.print(table)
-    write(report, file)
 
 
 def figures(report: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:

@@ -108,7 +108,7 @@ def _tags(by_tag: Report) -> Table:
     for heading in _TAG_HEADINGS.values():
         table.add_column(heading, justify="right")
     for tag, values in by_tag.items():
-        table.add_row(tag, *(_cell(values[key]) for key in _TAG_HEADINGS))
+        table.add_row(escape(tag), *(_cell(values[key]) for key in _TAG_HEADINGS))
     return table
 
 

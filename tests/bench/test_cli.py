@@ -7,9 +7,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Self
+from unittest.mock import AsyncMock
 
 import pytest
+from typer.testing import CliRunner
 
+from gateway.bench.cli import app
 from gateway.cli import main
 from gateway.simulator.caller import Caller
 from gateway.simulator.client import CallFailed
@@ -63,6 +66,23 @@ def test_turns_reports_calls_that_failed_and_then_ends_with_a_failure(
     shown = capsys.readouterr()
     assert shown.err == complaint and "voice to voice" in shown.out
     assert json.loads(figures.read_text(encoding="utf-8"))["calls"] == 3
+
+
+def test_turns_are_written_before_they_are_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("gateway.bench.turns.dial", AsyncMock())
+    monkeypatch.setattr("gateway.bench.turns_table.print_report", fail)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "set.toml").write_text(CALL.format("x"))
+    figures = tmp_path / "turns.json"
+    options = ["--url", "ws://x/", "--scenarios", str(tmp_path), "--json", str(figures)]
+    result = CliRunner().invoke(app, ["turns", *options])
+    assert isinstance(result.exception, BrokenPipeError)
+    assert json.loads(figures.read_text(encoding="utf-8"))["calls"] == 1
 
 
 class CrowdedGateway(ToldGateway):

@@ -99,6 +99,16 @@ def test_figures_are_shown_even_if_they_cannot_be_written(tmp_path: Path) -> Non
     assert "4711" in console.export_text()
 
 
+def test_figures_are_written_even_if_they_cannot_be_shown(tmp_path: Path) -> None:
+    class Closed(Console):
+        def print(self, *_: Any, **__: Any) -> None:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        publish(Closed(), "bench", {"calls": 4711}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"calls": 4711}
+
+
 def write(path: Path, **report: Any) -> Path:
     path.write_text(json.dumps(report), encoding="utf-8")
     return path
@@ -112,6 +122,14 @@ def test_reports_are_compared_figure_by_figure(tmp_path: Path) -> None:
     console = Console(record=True, width=80)
     print_comparison(console, [*rows, Comparison("same", 1, 1, 1.0)], "a", "b")
     assert "0.25" in (text := console.export_text()) and "same" not in text
+
+
+def test_names_with_markup_are_compared_as_they_are_written() -> None:
+    console = Console(record=True, width=80)
+    print_comparison(console, [Comparison("by_tag.[/x].n", 1, 2, 2.0)], "[/a]", "[b]")
+    text = console.export_text()
+    assert "by_tag.[/x].n" in text and "[b] / [/a]" in text
+    assert [cell.strip() for cell in text.splitlines()[2].split("┃")[2:4]] == ["[/a]", "[b]"]
 
 
 def test_what_is_no_report_is_refused(tmp_path: Path) -> None:

@@ -72,6 +72,15 @@ def test_a_word_error_rate_over_no_words_is_unknown() -> None:
     assert "-" in row and "%" not in row
 
 
+@pytest.mark.parametrize("tag", ["[/dictation]", "[bold]", "[red]x\\"])
+def test_a_tag_is_printed_as_it_is_written(tag: str) -> None:
+    call = Scripted(Turn(say=HOURS.say, tag=tag)).greet().wait(1200).speak(400)
+    console = Console(record=True, width=200)
+    print_report(console, turns_report([PlayedCall(call.caller, None)]))
+    table = console.export_text().partition("by kind of turn")[2]
+    assert tag in table
+
+
 def test_what_only_the_gateway_knows_is_null_of_a_remote_one() -> None:
     report = turns_report([PlayedCall(answered().caller, None)])
     assert report["stages"] is report["decision_to_audio_ms"] is None
