@@ -55,8 +55,8 @@ def print_comparison(console: Console, rows: list[Comparison], first: str, secon
 def _figures(path: Path) -> dict[str, float]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if isinstance(report, dict):
+            return dict(figures(report))
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path}: expected a report written with --json: {error}") from error
-    if not isinstance(report, dict):
-        raise ConfigError(f"{path}: expected a report written with --json, got a JSON array")
-    return dict(figures(report))
+    raise ConfigError(f"{path}: expected a report written with --json, got no JSON object")

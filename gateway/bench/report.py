@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,12 +53,28 @@ def check_place(file: Path | None) -> None:
     """
     if file is None:
         return
-    if file.is_dir():
+    try:
+        mode, folder = _mode(file), _mode(file.parent)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    if stat.S_ISDIR(mode):
         raise ConfigError(f"--json {file} is a folder; give the name of a file")
-    if not file.parent.is_dir():
+    if not stat.S_ISDIR(folder):
         raise ConfigError(f"--json {file}: there is no folder {file.parent}; make it first")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
+    if not os.access(file if mode else file.parent, os.W_OK):
         raise ConfigError(f"--json {file} cannot be written; correct the permissions")
+
+
+def _mode(path: Path) -> int:
+    """What it is, and who may use it; 0 if it is not there."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--json {file} cannot be written: {error.strerror or error}")
 
 
 def write(report: Report, file: Path | None) -> None:
@@ -71,7 +88,7 @@ def write(report: Report, file: Path | None) -> None:
     try:
         file.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--json {file} cannot be written: {error.strerror or error}") from error
+        raise _unwritable(file, error) from error
 
 
 def check_calls(failed: int, placed: int) -> None:

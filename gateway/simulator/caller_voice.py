@@ -26,10 +26,13 @@ class VoiceError(GatewayError):
     """A caller's voice that cannot be used; the message says why."""
 
 
-def cache_folder() -> Path:
-    """Where spoken words are kept: below XDG_CACHE_HOME, or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return Path(base or "~/.cache").expanduser() / "voice-gateway" / "callers"
+def cache_folder() -> Path | None:
+    """Where spoken words are kept: below XDG_CACHE_HOME, or ~/.cache; None without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return base.expanduser() / "voice-gateway" / "callers"
+    except RuntimeError:
+        return None
 
 
 class CallerVoices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_be_looked_at_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="cannot be written: File name too long"):
+        check_place(tmp_path / ("a" * 300))
+    with pytest.raises(ConfigError, match="no folder"):
+        check_place(write(tmp_path / "a.json") / "b.json")
+
+    def forbidden(*_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    with pytest.raises(ConfigError, match="cannot be written: Permission denied"):
+        check_place(tmp_path / "b.json")
+
+
 def test_figures_are_shown_even_if_they_cannot_be_written(tmp_path: Path) -> None:
     console = Console(record=True, width=80)
     with pytest.raises(ConfigError, match="cannot be written"):
@@ -141,8 +158,16 @@ def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a report"):
         compare(good, bad)
     bad.write_text("[]")
-    with pytest.raises(ConfigError, match="JSON array"):
+    with pytest.raises(ConfigError, match="no JSON object"):
         compare(good, bad)
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 100_000, '{"a": 1' + "0" * 400 + "}"])
+def test_a_report_of_absurd_depth_or_figures_is_refused(tmp_path: Path, text: str) -> None:
+    absurd = tmp_path / "a.json"
+    absurd.write_text(text)
+    with pytest.raises(ConfigError, match="a.json: expected a report"):
+        compare(absurd, absurd)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

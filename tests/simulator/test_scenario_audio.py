@@ -11,7 +11,7 @@ import pytest
 from gateway.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples, samples_of
 from gateway.model_paths import ModelPaths
 from gateway.simulator.caller_line import CallerLine, EchoPath, Telephone, through_mu_law
-from gateway.simulator.caller_voice import CallerVoices, VoiceError
+from gateway.simulator.caller_voice import CallerVoices, VoiceError, cache_folder
 from gateway.simulator.network import NetworkPath
 from gateway.simulator.recording import RecordingError, save_stereo
 from gateway.simulator.scenario import Call, Echo, Network, Noise, Part, SoundKind, Turn
@@ -216,6 +216,15 @@ def test_words_whose_file_is_damaged_are_spoken_and_kept_again(
 def deliveries(network: Network, frames: int) -> list[int]:
     path = NetworkPath(network)
     return [sum(chunk.size for chunk in path.push(tone(0.02))) // 320 for _ in range(frames)]
+
+
+def test_words_are_not_kept_where_nobody_has_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert cache_folder() is None
 
 
 def test_a_bursty_network_collects_audio() -> None:
