@@ -158,9 +158,11 @@ class CallConnection:
             return "closed"
         except ConnectionClosed as error:
             sent = error.sent
-            # Else it is the client's own, sent back.
-            if sent is not None and not error.rcvd_then_sent and sent.code in _BROKEN_RULES:
-                self._closed_for(f"{sent.code} {sent.reason}")
+            if sent is not None and not error.rcvd_then_sent:  # else it is the client's, sent back
+                if sent.code in _BROKEN_RULES:
+                    self._closed_for(f"{sent.code} {sent.reason}")
+                elif sent.code == CloseCode.INTERNAL_ERROR:  # also of a client that answers no ping
+                    logger.info("connection closed: %d %s", sent.code, sent.reason)
             return "connection_lost"
 
     def _closed_for(self, violation: str) -> None:

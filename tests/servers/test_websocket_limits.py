@@ -305,6 +305,24 @@ def test_a_socket_that_is_closing_already_is_not_closed_for_another_reason(
     run(test)
 
 
+def test_a_client_that_answers_no_ping_is_told_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr("gateway.servers.websocket.PING_S", 0.05)
+        async with serving(limits=EdgeLimits(close_timeout_s=0.1)) as bench:
+            async with bench.connect() as ws:
+                await ws.send(init())
+                ws.transport.pause_reading()
+                await bench.closed()
+                assert closings(caplog) == ["connection closed: 1011 keepalive ping timeout"]
+                assert bench.server.counters["violations"] == 0
+                ws.transport.abort()
+
+    run(test)
+
+
 def test_a_code_with_which_the_client_closes_is_no_violation_of_its(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
