@@ -17,7 +17,10 @@ from gateway.conversation.events import CoreEvent, PlayoutStarted, SpeechSent
 log = logging.getLogger(__name__)
 
 CHUNK_S = 0.04
-"""Audio per message: short enough to stop soon, long enough to be cheap."""
+"""Most audio per message: short enough to stop soon, long enough to be cheap."""
+
+_MIN_CHUNK_S = 0.02
+"""Least audio per message, unless nothing follows it (docs/protocols.md §1.2)."""
 
 _FADE_S = 0.02
 """Length of the fade at a pause: short enough to be silent soon, long enough not to click."""
@@ -181,10 +184,13 @@ class Player:
 
     def _take(self) -> Samples:
         piece = self._pending.popleft()
-        limit = samples_of(CHUNK_S)
-        if len(piece) > limit:
-            self._pending.appendleft(piece[limit:])
-            piece = piece[:limit]
+        most, least = samples_of(CHUNK_S), samples_of(_MIN_CHUNK_S)
+        while self._pending and min(len(piece), len(self._pending[0])) < least:
+            piece = np.concatenate((piece, self._pending.popleft()))
+        if len(piece) > most:
+            length = min(most, len(piece) - least)
+            self._pending.appendleft(piece[length:])
+            piece = piece[:length]
         self._pending_samples -= len(piece)
         self._room.set()
         return piece

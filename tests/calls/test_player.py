@@ -47,6 +47,50 @@ def test_audio_leaves_in_real_time_and_never_more_than_the_lead_ahead() -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "chunks"),
+    [
+        ([95], [40, 35, 20]),
+        ([40, 5], [25, 20]),
+        ([5, 40], [25, 20]),
+        ([7, 7, 7], [21]),
+        ([3, 200, 3], [40, 40, 40, 40, 26, 20]),
+        ([60, 30, 25], [40, 20, 30, 25]),
+        ([15], [15]),
+    ],
+)
+def test_speech_of_any_length_leaves_in_chunks_of_twenty_to_forty_milliseconds(
+    pieces: list[int], chunks: list[int]
+) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=True)
+        for ms in pieces:
+            await stage.player.enqueue(1, speech(ms))
+        stage.player.release(1)
+        await asyncio.sleep(1)
+        assert [count / 16 for _, count in stage.transport.audio] == chunks
+        told = [e.samples / 16 for e in stage.fed if isinstance(e, SpeechSent)]
+        assert told == chunks and stage.player.needed_at(1) == pytest.approx(sum(pieces) / 1000)
+        assert stage.transport.most_ahead_s() <= 0.1 + 1e-9 and stage.player.underruns == 0
+        await stage.end()
+
+    run(main)
+
+
+def test_short_speech_does_not_wait_for_more() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        await stage.player.enqueue(1, speech(10))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert stage.transport.audio == [(0.0, 160)]
+        await stage.end()
+
+    run(main)
+
+
 def test_held_reply_is_silent_until_released_and_then_starts_at_once() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         stage = Stage(loop)
