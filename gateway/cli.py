@@ -274,8 +274,11 @@ def _configured_url() -> str:
 
 
 def _complain(message: str) -> None:
+    from gateway.logs import one_line
+
+    text = "\n".join(map(one_line, message.split("\n")))  # which may be a stranger's
     Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True
+        f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True
     )
 
 

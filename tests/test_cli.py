@@ -193,6 +193,17 @@ def test_a_file_that_is_no_wav_says_so(
     assert "not a WAV file" in capsys.readouterr().err
 
 
+def test_a_complaint_does_nothing_to_the_terminal_and_keeps_its_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: Path) -> None:
+        raise GatewayError("one \x1b]0;x\x07[b]\ntwo\r")
+
+    monkeypatch.setattr("gateway.simulator.recording.load_recording", fail)
+    assert run(monkeypatch, "call", a_recording()) == 1
+    assert capsys.readouterr().err == "error: one \\x1b]0;x\\x07[b]\ntwo\\r\n"
+
+
 def test_an_unknown_language_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["call", "a.wav", "--language", "fr"])
     assert result.exit_code == 2

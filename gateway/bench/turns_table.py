@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gateway.bench.played_call import PlayedCall
 from gateway.bench.turns_report import Report
+from gateway.logs import one_line
 
 _COUNTS = (
     "turns",
@@ -48,7 +49,7 @@ def print_call(console: Console, call: PlayedCall) -> None:
         return
     latencies = [o.voice_to_voice_s for o in call.caller.outcomes]
     heard = " ".join("-" if v is None else f"{v * 1000:.0f}" for v in latencies)
-    failure = f" [red]{escape(call.caller.failure)}[/]" if call.caller.failure else ""
+    failure = f" [red]{_printable(call.caller.failure)}[/]" if call.caller.failure else ""
     console.print(f"{escape(call.name):28} {heard}{failure}", highlight=False, soft_wrap=True)
 
 
@@ -58,7 +59,7 @@ def print_report(console: Console, report: Report) -> None:
         if row["problems"]:
             console.print(
                 f"[yellow]{escape(row['call'])}[/] turn {row['turn']} ({escape(row['tag'])}):"
-                f" {escape('; '.join(row['problems']))}"
+                f" {_printable('; '.join(row['problems']))}"
                 f" [dim]said {escape(repr(row['said']))},"
                 f" understood {escape(repr(row['understood']))}[/]",
                 highlight=False,
@@ -68,7 +69,12 @@ def print_report(console: Console, report: Report) -> None:
     console.print(_counts(report))
     console.print(_tags(report["by_tag"]))
     for name, failure in report["failed_calls"].items():
-        console.print(f"[red]{escape(name)}: {escape(failure)}[/]", highlight=False)
+        console.print(f"[red]{escape(name)}: {_printable(failure)}[/]", highlight=False)
+
+
+def _printable(text: str) -> str:
+    """A text that may be of another gateway, without power over the terminal."""
+    return escape(one_line(text))
 
 
 def _latencies(report: Report) -> Table:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gateway.audio.pcm import Samples
 from gateway.conversation.policy import Policy
+from gateway.logs import one_line
 from gateway.recording.container import Kind, RecordingError, read_records
 from gateway.recording.packing import pack, unpack
 from gateway.recording.steps import (
@@ -160,6 +161,6 @@ def read_recording(path: Path) -> Recording:
             raise RecordingError(f"{path} breaks off before the call began: nothing to replay")
         policy = msgspec.convert(header.policy, Policy)
     except (ValueError, RecursionError, zlib.error, msgspec.MsgspecError) as error:
-        version = f", recorded by gateway {header.gateway}," if header else ""
+        version = f", recorded by gateway {one_line(header.gateway)}," if header else ""
         raise RecordingError(f"{path}{version} is not understood: {error}") from error
     return Recording(header, policy, tuple(steps), complete)

@@ -55,7 +55,7 @@ def print_exact(console: Console, result: ExactReplay) -> None:
     )
     for line in result.mismatch.lines:
         style = {"-": "red", "+": "green"}.get(line[:1])
-        console.print(escape(line), style=style, soft_wrap=True)
+        console.print(_printable(line), style=style, soft_wrap=True)
 
 
 def print_what_if(console: Console, recorded: Figures, again: Figures, other: Figures) -> None:

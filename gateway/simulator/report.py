@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gateway.audio.pcm import seconds
 from gateway.calls.records import TurnLatency, TurnRecord
+from gateway.logs import one_line
 from gateway.simulator.accuracy import WordErrors, count_word_errors
 from gateway.simulator.caller import Exchange
 from gateway.simulator.client import CallResult
@@ -75,7 +76,8 @@ def print_gaps(console: Console, result: CallResult) -> None:
 
 def _print_line(console: Console, speaker: str, text: str) -> None:
     style = "bold cyan" if speaker == "caller" else "bold green"
-    console.print(Text.assemble((f"{speaker:>9}  ", style), text or "(nothing)"), soft_wrap=True)
+    words = one_line(text) or "(nothing)"
+    console.print(Text.assemble((f"{speaker:>9}  ", style), words), soft_wrap=True)
 
 
 def _print_note(console: Console, text: str, style: str = "dim") -> None:

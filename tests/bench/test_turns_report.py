@@ -10,7 +10,7 @@ from rich.console import Console
 from gateway.bench.played_call import PlayedCall, SpeakingRate, history_problems
 from gateway.bench.statistics import distribution, rate
 from gateway.bench.turns_report import turns_report
-from gateway.bench.turns_table import print_report
+from gateway.bench.turns_table import print_call, print_report
 from gateway.calls.records import TurnLatency, TurnRecord
 from gateway.simulator.scenario import Expect, Part, Turn
 from tests.simulator.scripted import Scripted
@@ -79,6 +79,17 @@ def test_a_tag_is_printed_as_it_is_written(tag: str) -> None:
     print_report(console, turns_report([PlayedCall(call.caller, None)]))
     table = console.export_text().partition("by kind of turn")[2]
     assert tag in table
+
+
+def test_a_failure_that_a_strange_gateway_tells_does_nothing_to_the_terminal() -> None:
+    call = Scripted(HOURS).greet()
+    call.caller.give_up("the gateway reported \x1b[2J")
+    console = Console(record=True, width=200)
+    played = PlayedCall(call.caller, None)
+    print_call(console, played)
+    print_report(console, turns_report([played]))
+    text = console.export_text()
+    assert "\x1b" not in text and text.count("reported \\x1b[2J") == 2
 
 
 def test_what_only_the_gateway_knows_is_null_of_a_remote_one() -> None:

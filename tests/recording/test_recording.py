@@ -23,7 +23,13 @@ from gateway.conversation.events import SpeechQueued, SpeechSent
 from gateway.conversation.turns import TurnMachine
 from gateway.errors import ConfigError
 from gateway.events import AudioReceived, CallEnded, CallStarted, TextReceived
-from gateway.recording.codec import decode_block, encode_block, read_recording
+from gateway.recording.codec import (
+    Header,
+    decode_block,
+    encode_block,
+    encode_header,
+    read_recording,
+)
 from gateway.recording.container import MAGIC, Kind, RecordingError, read_records, record
 from gateway.recording.packing import pack, unpack
 from gateway.recording.recorder import FileRecorder
@@ -217,6 +223,14 @@ def test_recording_of_a_strange_gateway_is_not_understood(
     data = MAGIC + record(Kind.HEADER, header) + record(Kind.BLOCK, block)
     with pytest.raises(RecordingError, match=f"is not understood: .*{message}"):
         read_recording(copy(tmp_path / "strange.vgrec", data))
+
+
+def test_name_of_a_strange_gateway_is_told_on_one_line(tmp_path: Path) -> None:
+    header = encode_header(Header("1\n\x1b[2J", "c", "", {"endpoint": 5}))
+    data = MAGIC + record(Kind.HEADER, header)
+    with pytest.raises(RecordingError) as refused:
+        read_recording(copy(tmp_path / "strange.vgrec", data))
+    assert "recorded by gateway 1\\n\\x1b[2J, is not understood" in str(refused.value)
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from gateway.recording.codec import Header, Recording, read_recording
 from gateway.recording.container import RecordingError
 from gateway.recording.recorder import FileRecorder
 from gateway.recording.steps import Plain
+from gateway.replay.exact import ExactReplay, Mismatch
 from gateway.replay.figures import Figures, figures_of
 from gateway.replay.overrides import settable, with_overrides
-from gateway.replay.report import print_recording, print_what_if
+from gateway.replay.report import print_exact, print_recording, print_what_if
 from gateway.replay.what_if import hold_again
 from tests.recording.calls import POLICY, noisy_line, play
 
@@ -181,6 +182,13 @@ def test_names_of_a_stranger_do_nothing_to_the_terminal(recording: Recording) ->
     strange = dataclasses.replace(recording, header=renamed(recording, "\x1b]0;x\x07[b]\n"))
     print_recording(console, strange)
     assert "call \\x1b]0;x\\x07[b]\\n, " in console.export_text()
+
+
+def test_commands_of_a_stranger_do_nothing_to_the_terminal() -> None:
+    console = Console(file=StringIO(), record=True, width=300)
+    mismatch = Mismatch(1, 0.5, ("-    \x1b[2J[b]=1",))
+    print_exact(console, ExactReplay(3, 2, mismatch, 0, None))
+    assert "-    \\x1b[2J[b]=1" in console.export_text()
 
 
 def renamed(recording: Recording, call_id: str) -> Header:

@@ -75,6 +75,12 @@ def test_a_greeting_is_printed_without_a_caller() -> None:
     assert text.split() == ["assistant", "welcome"]
 
 
+def test_words_of_a_strange_gateway_do_nothing_to_the_terminal() -> None:
+    turn = Exchange(utterance(), "a\x1b]0;x\x07b", "[c]\x1b[2J\x9b\n", speech_end_s=1.0)
+    text = printed(turn)
+    assert "a\\x1b]0;x\\x07b" in text and "[c]\\x1b[2J\\x9b\\n" in text
+
+
 def test_the_print_shows_what_was_really_said_when_that_differs() -> None:
     assert "said: hello there" in printed(exchange("yellow hair"))
 
