@@ -22,7 +22,7 @@ class Received:
     Attributes:
         events: (call id, event) in order; a CallStarted opens the call.
         answers: messages to send back, before anything that the events bring about; not at all
-            when the call that they open is refused.
+            when the call that they open or change is refused.
         errors: violations to answer on the wire, in order; the connection goes on.
         close: close code and reason when the connection must end now.
     """

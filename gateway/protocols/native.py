@@ -127,19 +127,23 @@ class NativeProtocol:
 
     def _init(self, init: Init, now: float, received: Received) -> None:
         call_id = init.call_id
+        # Else base mode, which ignores what it does not know.
+        asked = init.ext if isinstance(init.ext, list) else []
+        if call_id in self._calls:
+            language = self._language(init, "nothing changes")
+            if asked:  # too late for more, but the client waits for an answer
+                had = ["interim"] if call_id in self._revisions else []
+                received.answers.append(encode(Ready(call_id, had)))
+            received.events.append((call_id, OptionsChanged(language)))
+            return
         try:
-            language = self._language(init)
+            language = self._language(init, "using 'auto'")
         except ProtocolError as error:
             received.errors.append(error)
             language = None
-        if call_id in self._calls:
-            received.events.append((call_id, OptionsChanged(language)))
-            return
         self._calls[call_id] = RateLimit()
-        if (
-            isinstance(init.ext, list) and init.ext
-        ):  # else base mode, which ignores what it does not know
-            granted = [name for name in EXTENSIONS if name in init.ext]
+        if asked:
+            granted = [name for name in EXTENSIONS if name in asked]
             if "interim" in granted:
                 self._revisions[call_id] = {}
             received.answers.append(encode(Ready(call_id, granted)))
@@ -180,13 +184,17 @@ class NativeProtocol:
             )
             received.errors.append(ProtocolError("audio_too_fast", text, call_id))
 
-    def _language(self, init: Init) -> str | None:
-        """The pinned language; None for ``auto``, nothing, or a language we do not serve."""
+    def _language(self, init: Init, otherwise: str) -> str | None:
+        """The pinned language; None for ``auto``, nothing, or a language we do not serve.
+
+        Raises:
+            ProtocolError: it is no string; ``otherwise`` tells what comes of it.
+        """
         hint = init.language_hint
         if hint is None:
             return None
         if not isinstance(hint, str):
-            text = f"expected a 'languageHint' string, got {describe(hint)}; using 'auto'"
+            text = f"expected a 'languageHint' string, got {describe(hint)}; {otherwise}"
             raise ProtocolError("bad_message", text, init.call_id)
         # "en-US" and "EN" name a language we serve as clearly as "en" does.
         code = hint.lower().replace("_", "-").partition("-")[0]

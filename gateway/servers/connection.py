@@ -145,7 +145,7 @@ class CallConnection:
                     continue
                 arrived = now()
                 received = self._protocol.receive(message, arrived)
-                if self._opened(received):
+                if self._accepted(received):
                     for answer in received.answers:
                         self._outbox.put(answer)
                     for call_id, event in received.events:
@@ -172,13 +172,7 @@ class CallConnection:
 
     def _handle(self, call_id: str, event: EdgeEvent, arrived: float) -> None:
         call = self._calls.get(call_id)
-        if call is None:
-            return
-        if call.ending:
-            if isinstance(event, OptionsChanged):
-                # An init that is not for this call any more, and cannot open the next one yet.
-                text = f"expected a 'callId' that is not in use, got {call_id!r} of an ending call"
-                self._report(ProtocolError("duplicate_call", text, call_id))
+        if call is None or call.ending:
             return
         if not isinstance(event, AudioReceived):
             with self._contained(call_id):
@@ -192,13 +186,18 @@ class CallConnection:
             with log_context(call_id=call_id):
                 self._failed(call_id)
 
-    def _opened(self, received: Received) -> bool:
-        """Open the call that a message starts; False when it was refused, and the rest with it."""
-        return all(
-            self._open(call_id)
-            for call_id, event in received.events
-            if isinstance(event, CallStarted)
-        )
+    def _accepted(self, received: Received) -> bool:
+        """Open the call that a message starts; False when the message is refused as a whole."""
+        for call_id, event in received.events:
+            if isinstance(event, CallStarted) and not self._open(call_id):
+                return False
+            call = self._calls.get(call_id)
+            if isinstance(event, OptionsChanged) and call is not None and call.ending:
+                # An init that is not for this call any more, and cannot open the next one yet.
+                text = f"expected a 'callId' that is not in use, got {call_id!r} of an ending call"
+                self._report(ProtocolError("duplicate_call", text, call_id))
+                return False
+        return True
 
     def _open(self, call_id: str) -> bool:
         """Admit and start a call; False when that was not possible."""

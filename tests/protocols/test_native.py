@@ -99,6 +99,35 @@ def test_a_second_init_changes_the_options_of_the_call() -> None:
     assert received == Received(events=[("c1", OptionsChanged("ru"))])
 
 
+@pytest.mark.parametrize("hint", [7, True, ["en"], {}])
+def test_a_second_init_with_a_hint_of_the_wrong_type_changes_nothing(hint: object) -> None:
+    received = opened().receive(init(languageHint=hint, ext=["interim"]), 1.0)
+    assert received.events == [] and received.answers == []
+    ((code, call_id, text),) = errors(received)
+    assert (code, call_id) == ("bad_message", "c1")
+    assert text.startswith("expected a 'languageHint' string") and text.endswith("nothing changes")
+
+
+@pytest.mark.parametrize(("first", "had"), [(["interim"], ["interim"]), (["clear"], []), ([], [])])
+def test_a_second_init_that_asks_for_extensions_is_told_those_the_call_has(
+    first: list[str], had: list[str]
+) -> None:
+    protocol = NativeProtocol()
+    protocol.receive(init(ext=first), 0.0)
+    received = protocol.receive(init(languageHint="ru", ext=["interim", "clear"]), 1.0)
+    ready = {"type": "ready", "callId": "c1", "v": 1, "ext": had}
+    assert [json.loads(answer) for answer in received.answers] == [ready]
+    assert received.events == [("c1", OptionsChanged("ru"))] and received.errors == []
+    assert protocol.wants_partials("c1") is bool(had)
+
+
+def test_a_second_init_of_the_base_mode_is_not_answered() -> None:
+    protocol = NativeProtocol()
+    protocol.receive(init(ext=["interim"]), 0.0)
+    assert protocol.receive(init(), 1.0) == Received(events=[("c1", OptionsChanged(None))])
+    assert protocol.wants_partials("c1")
+
+
 def test_unknown_keys_are_accepted_and_ignored() -> None:
     message = init(v=1, metadata={"a": [1]})
     assert NativeProtocol().receive(message, 0.0) == Received(events=[("c1", CallStarted(None))])
