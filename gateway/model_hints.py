@@ -22,7 +22,7 @@ class SttHints(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
     prompts: bool = True
-    beam_size: int = Field(default=1, ge=1)
+    beam_size: int = Field(default=1, ge=1, le=10)
 
 
 class _Config(BaseModel):

@@ -37,6 +37,7 @@ def test_a_model_that_says_nothing_is_prompted_and_follows_one_hypothesis(tmp_pa
         '{"voice_gateway": []}',
         '{"voice_gateway": {"prompts": "no", "beam_size": 0}}',
         '{"voice_gateway": {"beam_size": true}}',
+        '{"voice_gateway": {"beam_size": 11}}',
         '{"voice_gateway": {"beam_size": "2"}}',
     ],
 )

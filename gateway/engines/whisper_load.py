@@ -152,16 +152,16 @@ def _check_languages(
 
 
 def _check_numbers(path: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> None:
-    """Compare what the files call the same token: CTranslate2 crashes on a number beyond them all,
-    and hears nonsense with a tokenizer of another model.
+    """Compare what the files call the same token: CTranslate2 crashes on a number that none has, -1
+    too, and hears nonsense with a tokenizer of another model.
     """
     vocabulary = _vocabulary(path)
     for key in ("suppress_ids", "suppress_ids_begin", "lang_ids"):
-        beyond = [number for number in config.get(key) or () if number >= len(vocabulary)]
+        beyond = [n for n in config.get(key) or () if not 0 <= n < len(vocabulary)]
         if beyond:
             raise ModelError(
                 f"speech model {path}: config.json has {beyond[0]} among {key}, and the vocabulary "
-                f"ends at {len(vocabulary) - 1}; download it again"
+                f"begins at 0 and ends at {len(vocabulary) - 1}; download it again"
             )
     numbers = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     numbers |= tokenizer["model"]["vocab"]

@@ -157,5 +157,5 @@ def _read(path: Path) -> Catalogue:
         return msgspec.toml.decode(path.read_bytes(), type=Catalogue)
     except OSError as error:
         raise disk_error(error, path) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{path} is not a model catalogue: {error}") from error

@@ -270,6 +270,6 @@ def _spoken(voice: Path) -> str | None:
         config = json.loads(voice.with_name(voice.name + ".json").read_bytes())
         language = config["language"]
         return re.split("[-_]", language.get("family") or language["code"])[0].lower()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # What is wrong with the file is for the engine to say.
         return None

@@ -78,12 +78,13 @@ def test_values_of_another_kind_are_told_in_one_line(
 
 
 @pytest.mark.parametrize("key", ["suppress_ids", "suppress_ids_begin", "lang_ids"])
+@pytest.mark.parametrize("number", [999_999, -99_999_999, -1])
 def test_a_token_beyond_the_vocabulary_is_told_because_the_library_would_crash(
-    tmp_path: Path, key: str
+    tmp_path: Path, key: str, number: int
 ) -> None:
     tokens = json.loads((SETTINGS.model_path / "config.json").read_bytes())[key]
-    path = edited_copy(tmp_path, "config.json", {key: [*tokens, 999_999]})
-    with pytest.raises(ModelError, match=f"has 999999 among {key}, .* ends at 51864"):
+    path = edited_copy(tmp_path, "config.json", {key: [*tokens, number]})
+    with pytest.raises(ModelError, match=f"has {number} among {key}, .* at 0 and ends at 51864"):
         load_model(WhisperSettings(path, device="cpu"))
 
 

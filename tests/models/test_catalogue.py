@@ -110,6 +110,7 @@ def test_a_catalogue_beside_the_models_is_added(tmp_path: Path) -> None:
         ("size_mb = 1", 'folder = "/x"\nsize_mb = 1'),
         ("size_mb = 1", "size = 1"),
         ("size_mb = 1", "size_mb = inf"),
+        ("size_mb = 1", "size_mb = " + 5000 * "["),
         ("[models.mine]", "[models.mine"),
     ],
 )

@@ -194,6 +194,17 @@ def test_a_voice_put_there_by_hand_is_known_by_its_configuration(
         require_models(settings, "tts")
 
 
+def test_a_configuration_that_is_nested_too_deep_is_left_to_the_engine(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(b"onnx")
+    voice.with_name("voice.onnx.json").write_text('{"language":' + 100_000 * "[")
+    settings = configured(store, tts_voice=f"en={voice},ar=starter,ru=starter")
+    require_models(settings, "tts")
+    assert "licence and languages not known" in describe_models(settings, "tts")
+
+
 def test_only_models_in_use_are_checked_at_start(filled: ModelStore) -> None:
     os.truncate(filled.root / "stt/hearing/model.bin", 5)
     assert check_locked(configured(filled)) == []
