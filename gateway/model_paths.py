@@ -10,6 +10,10 @@ from gateway.errors import ConfigError
 STARTER = "starter"
 """Name of the small models that come with the gateway."""
 
+NOT_HIDDEN = "[!.]*"
+"""Pattern of the names that do not begin with a dot; macOS puts a ``._NAME`` beside each file on a
+disk with exFAT."""
+
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -72,7 +76,7 @@ class ModelPaths:
         file = place if name.endswith(suffix) else place.with_name(name + suffix)
         folder = place if os.path.exists(place) else place.with_name(name.removesuffix(suffix))
         if os.path.isdir(folder):
-            files = sorted(folder.glob(f"*{suffix}"))
+            files = sorted(folder.glob(f"{NOT_HIDDEN}{suffix}"))
             if len(files) == 1:
                 return files[0]
         return file
@@ -91,4 +95,6 @@ def expanded(path: Path) -> Path:
 
 
 def _is_model(entry: Path, kind: str) -> bool:
+    if entry.name.startswith("."):
+        return False
     return entry.is_dir() or entry.suffix == {"llm": ".gguf", "tts": ".onnx"}.get(kind)

@@ -112,7 +112,7 @@ def _check_files(path: Path) -> None:
         )
     for name in ("model.bin", "config.json", "tokenizer.json"):
         if not (path / name).is_file():
-            foreign = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
+            foreign = any(path.glob("[!.]*.safetensors")) or any(path.glob("pytorch_model*.bin"))
             advice = f"this is a Transformers model: {_CONVERT}" if foreign else "download it again"
             raise ModelError(f"speech model {path} has no {name}; {advice}")
     if not any((path / name).is_file() for name in ("vocabulary.json", "vocabulary.txt")):

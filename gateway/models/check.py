@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import ModelError
-from gateway.model_paths import STARTER, path_meant
+from gateway.model_paths import NOT_HIDDEN, STARTER, path_meant
 from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean, load_catalogue
 from gateway.models.disk import megabytes
 from gateway.models.lockfile import LockedModel
@@ -163,7 +163,7 @@ def _state(problems: list[str] | None) -> str:
 
 def _files(model: ConfiguredModel) -> Iterator[Path]:
     if model.kind == "stt":
-        yield from (path for path in model.path.glob("*") if path.is_file())
+        yield from (path for path in model.path.glob(NOT_HIDDEN) if path.is_file())
     elif model.path.is_file():
         yield model.path
 

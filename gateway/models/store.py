@@ -62,7 +62,8 @@ class ModelStore:
             ModelError: the folder cannot be read.
         """
         folder = self.root / ".incoming"
-        return {path.name.removeprefix(_UNPACKING) for path in _entries(folder)}
+        names = {path.name.removeprefix(_UNPACKING) for path in _entries(folder)}
+        return {name for name in names if not name.startswith(".")}
 
     def unrecorded(self) -> list[str]:
         """Names of the models that lie there and are not in the lock file: it was deleted, or they
@@ -76,7 +77,7 @@ class ModelStore:
         for kind in KIND_TITLES:
             folder = self.root / kind
             try:
-                found += [path.name for path in _entries(folder) if path.is_dir()]
+                found += [path.name for path in _visible(folder) if path.is_dir()]
             except OSError as error:
                 raise disk_error(error, folder) from error
         return [name for name in found if name not in models]
@@ -131,8 +132,7 @@ class ModelStore:
         folder = self.folder(kind, name)
         locked = self.read().models.get(name)
         own = {*files, *(locked.files if locked else ())}
-        found = (path.name for path in _entries(folder) if not path.name.startswith("."))
-        strange = [name for name in found if name not in own]
+        strange = [path.name for path in _visible(folder) if path.name not in own]
         if strange:
             raise ModelError(
                 f"{folder} holds {', '.join(strange[:3])}{' and more' * (len(strange) > 3)}, which "
@@ -203,6 +203,10 @@ def without_record(names: Sequence[str]) -> str:
         f"not in lock.json, so not known to be whole: {', '.join(names)}; what was downloaded is "
         f"recorded again, without a transfer, by: voice-gateway models download {names[0]}"
     )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if not path.name.startswith(".")]
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -124,6 +124,23 @@ def test_the_model_of_a_chat_service_is_not_looked_for_here(filled: ModelStore) 
     assert check_locked(settings.model_copy(update={"llm_mode": "remote"})) == []
 
 
+def test_files_that_an_operating_system_hides_beside_a_model_are_ignored(
+    filled: ModelStore,
+) -> None:
+    """macOS makes such a companion of every file on a disk with exFAT."""
+    for hidden in ("llm/talking/._chat.gguf", "tts/speaking/._irina.onnx", "llm/._other.gguf"):
+        (filled.root / hidden).write_bytes(b"\0\5\x16\7Mac OS X")
+    (filled.root / "stt/hearing/.DS_Store").write_bytes(bytes(5_000_000))
+    (filled.root / "llm/.Trashes").mkdir()
+    settings = configured(
+        filled, stt_model="hearing", llm_model="talking", tts_voice=VOICES + "speaking"
+    )
+    for kind in ("stt", "llm", "tts"):
+        require_models(settings, kind)
+    assert describe_models(settings, "stt").startswith("hearing (0 MB")
+    assert settings.models.installed("llm") == ["starter", "talking"]
+
+
 def test_a_name_with_two_model_files_is_not_guessed(filled: ModelStore) -> None:
     (filled.root / "llm/talking/second.gguf").write_bytes(b"GGUF")
     message = refused(configured(filled, llm_model="talking"), "llm")

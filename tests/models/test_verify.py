@@ -213,6 +213,13 @@ def test_what_a_killed_installation_of_a_bundle_left_is_unfinished_and_can_be_re
     assert not (filled.root / ".incoming").exists()
 
 
+def test_what_an_operating_system_hides_is_no_model(filled: ModelStore) -> None:
+    (filled.root / "stt/.Trashes").mkdir()
+    (filled.root / ".incoming/.DS_Store").mkdir(parents=True)
+    assert filled.unrecorded() == []
+    assert filled.unfinished() == set()
+
+
 @pytest.mark.parametrize("name", ["../secret", "..", ".", "/", "stt/hearing"])
 def test_nothing_outside_is_removed(filled: ModelStore, name: str) -> None:
     secret = filled.root.parent / "secret"
