@@ -282,7 +282,7 @@ class _Installation:
         for name in manifest.models:
             self._store.discard(self._store.unpacking(name))
         for name, model in manifest.models.items():
-            self._store.require_own(model.kind, name, model.files)
+            self._store.require_own(model.kind, name, model.checksums)
         require_space(self._store.root, sum(model.size for model in manifest.models.values()))
 
         def record() -> None:

@@ -44,8 +44,8 @@ def download(
             lock = store.read()
             found = [hub.look_up(name, entry) for name, entry in models.items()]
             for model in found:
-                names = (file.name for file in model.files)
-                store.require_own(model.entry.kind, model.name, names)
+                files = {file.name: file.checksum for file in model.files}
+                store.require_own(model.entry.kind, model.name, files)
             transfers = [
                 _Transfer(store, hub, model, lock.models.get(model.name)) for model in found
             ]

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.errors import ModelError
 from gateway.models.catalogue import Kind, Name
-from gateway.models.checksums import sha256_of
+from gateway.models.checksums import Checksum, sha256_of
 from gateway.models.disk import disk_error
 
 VERSION = 1
@@ -53,6 +53,11 @@ class LockedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def size(self) -> int:
         """All files together, in bytes."""
         return sum(file.size for file in self.files.values())
+
+    @property
+    def checksums(self) -> dict[str, Checksum]:
+        """What each file's content must give."""
+        return {name: Checksum("sha256", file.sha256) for name, file in self.files.items()}
 
 
 class Lock(msgspec.Struct, forbid_unknown_fields=True):

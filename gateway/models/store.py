@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from gateway.errors import ModelError
 from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean
+from gateway.models.checksums import Checksum
 from gateway.models.disk import disk_error
 from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, write_lock
 
@@ -119,24 +120,36 @@ class ModelStore:
         finally:
             lock.release()
 
-    def require_own(self, kind: Kind, name: str, files: Iterable[str]) -> None:
-        """Check that placing a model would delete nothing that somebody else put into its folder.
+    def require_own(self, kind: Kind, name: str, files: Mapping[str, Checksum]) -> None:
+        """Check that replacing a model would delete nothing that somebody else put in its place.
 
         Args:
-            files: names of the files of the model that is to come.
+            files: those of the model that is to come, by name.
 
         Raises:
-            ModelError: there are other files than these, the recorded and hidden ones.
-            OSError: the folder cannot be read.
+            ModelError: there are other files than the recorded and hidden ones, and those that are
+                already as they are to come.
+            OSError: a file cannot be read.
         """
         folder = self.folder(kind, name)
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise ModelError(
+                f"{folder} is no folder of a model and would be deleted; move it elsewhere first"
+            )
         locked = self.read().models.get(name)
-        own = {*files, *(locked.files if locked else ())}
-        strange = [path.name for path in _visible(folder) if path.name not in own]
+        recorded = locked.files if locked is not None and locked.kind == kind else {}
+
+        def is_own(path: Path) -> bool:
+            if not path.is_file():
+                return False
+            to_come = files.get(path.name)
+            return path.name in recorded or (to_come is not None and to_come.matches(path))
+
+        strange = [path.name for path in _visible(folder) if not is_own(path)]
         if strange:
             raise ModelError(
                 f"{folder} holds {', '.join(strange[:3])}{' and more' * (len(strange) > 3)}, which "
-                "was not downloaded and would be deleted; move it elsewhere first"
+                "is not in lock.json and would be deleted; move it elsewhere first"
             )
 
     def place(

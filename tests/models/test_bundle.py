@@ -503,6 +503,23 @@ def test_files_that_somebody_put_beside_a_model_are_not_deleted(
     assert mine.exists()
 
 
+def test_files_that_somebody_named_like_those_of_the_model_are_not_deleted(
+    bundle: Path, other: ModelStore
+) -> None:
+    mine = other.root / "stt/hearing/model.bin"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(ModelError, match=r"holds model\.bin, .* move it elsewhere first"):
+        install(other, bundle, print)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_model_without_a_record_is_installed_again(bundle: Path, store: ModelStore) -> None:
+    store.lock_path.unlink()
+    install(store, bundle, print)
+    assert sorted(store.read().models) == ["hearing", "speaking"]
+
+
 def test_a_bundle_is_written_where_a_link_leads(bundle: Path, store: ModelStore) -> None:
     stick = bundle.parent / "stick"
     stick.mkdir()

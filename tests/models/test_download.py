@@ -236,6 +236,40 @@ def test_files_that_somebody_put_beside_a_model_are_not_deleted(downloads: Downl
     assert mine.exists() and downloads.hub.transfers == []
 
 
+def test_files_that_somebody_named_like_those_of_the_model_are_not_deleted(
+    downloads: Downloads,
+) -> None:
+    mine = downloads.store.root / "stt/hearing/model.bin"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    (mine.parent / "config.json").write_bytes(downloads.hub.files["speech/small/config.json"])
+    message = downloads.fails("hearing")
+    assert "holds model.bin, which" in message and "move it elsewhere first" in message
+    assert mine.read_bytes() == b"mine" and downloads.hub.transfers == []
+
+
+def test_a_file_in_the_place_of_a_model_is_not_deleted(downloads: Downloads) -> None:
+    mine = downloads.store.root / "llm/talking"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"GGUF")
+    message = downloads.fails("talking")
+    assert f"{mine} is no folder of a model" in message and "move it elsewhere first" in message
+    assert mine.read_bytes() == b"GGUF" and downloads.hub.transfers == []
+
+
+def test_a_model_of_another_kind_with_the_same_name_lends_no_file_names(
+    downloads: Downloads, catalogue: Catalogue
+) -> None:
+    downloads.run("talking")
+    mine = downloads.store.root / "tts/talking/chat.gguf"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    renamed = {"talking": catalogue.models["speaking"]}
+    with pytest.raises(ModelError, match=r"holds chat\.gguf"):
+        download(downloads.store, Hub(downloads.hub.url), renamed, print)
+    assert mine.exists()
+
+
 def test_a_file_is_on_the_disk_before_it_gets_its_final_name(
     downloads: Downloads, synced: list[int]
 ) -> None:
