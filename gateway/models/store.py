@@ -121,7 +121,8 @@ class ModelStore:
             lock.release()
 
     def require_own(self, kind: Kind, name: str, files: Mapping[str, Checksum]) -> None:
-        """Check that replacing a model would delete nothing that somebody else put in its place.
+        """Check that replacing or removing a model would delete nothing that somebody else put in
+        its place.
 
         Args:
             files: those of the model that is to come, by name.

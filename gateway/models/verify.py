@@ -75,7 +75,8 @@ def remove(store: ModelStore, name: str) -> None:
     """Delete a model, or what is left of a download or a bundle that did not finish.
 
     Raises:
-        ModelError: there is no such model, or its files cannot be deleted.
+        ModelError: there is no such model, its folder holds files that are not of it, or its files
+            cannot be deleted.
     """
     if name not in store.read().models and name not in store.unfinished():
         locked_models(store, [name])  # tells what there is, and makes no folder for it
@@ -86,6 +87,7 @@ def remove(store: ModelStore, name: str) -> None:
                 store.discard(store.incoming(name), store.unpacking(name))
                 return
             locked = locked_models(store, [name])[name]
+            store.require_own(locked.kind, name, {})
             folder, incoming = store.folder(locked.kind, name), store.incoming(name)
             # Out of sight in one step, so that no half model is left under its name, unless the
             # disk is too full for that.

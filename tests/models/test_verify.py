@@ -182,6 +182,18 @@ def test_a_removed_model_leaves_nothing(filled: ModelStore) -> None:
     assert not (filled.root / ".incoming").exists()
 
 
+def test_files_that_somebody_put_beside_a_model_are_not_removed(filled: ModelStore) -> None:
+    mine = filled.root / "llm/talking/my-lora.gguf"
+    mine.touch()
+    with pytest.raises(ModelError, match=r"holds my-lora\.gguf, .* move it elsewhere first"):
+        remove(filled, "talking")
+    assert verified(filled, "talking") == {"talking": []}
+    mine.rename(filled.root / "my-lora.gguf")
+    (filled.root / "llm/talking/.DS_Store").touch()
+    remove(filled, "talking")
+    assert not (filled.root / "llm/talking").exists()
+
+
 def test_a_model_whose_files_are_gone_can_be_removed(filled: ModelStore) -> None:
     for path in (filled.root / "stt/hearing").iterdir():
         path.unlink()
