@@ -98,7 +98,7 @@ def check_locked(settings: Settings) -> list[str]:
     starter's, are read. Of models that were put there by hand nothing is recorded.
     """
     store, models = ModelStore(settings.models.root), configured_models(settings)
-    starter = [path for model in models if model.name == STARTER for path in _files(model)]
+    starter = [path for model in models if model.name == STARTER for path in _places(model)]
     damaged = starter_problems(settings.models.starter, starter) or []
     try:
         in_use = dict(found for model in models if (found := _locked(store, model)))
@@ -139,8 +139,8 @@ def describe_models(settings: Settings, kind: Kind) -> str:
 def _describe(store: ModelStore, starter: Path, models: list[ConfiguredModel]) -> str:
     """One model, or the starter's voices: a name that stands for a file of each language."""
     first = models[0]
-    files = {path for model in models for path in _files(model)}
-    size = megabytes(sum(path.stat().st_size for path in files))
+    places = {path for model in models for path in _places(model)}
+    size = megabytes(sum(file.stat().st_size for path in places for file in _files(path)))
     found = _locked(store, first)
     if found is not None:
         name, locked = found
@@ -148,7 +148,7 @@ def _describe(store: ModelStore, starter: Path, models: list[ConfiguredModel]) -
         return f"{name} ({size}, {locked.licence}, {' '.join(locked.languages)}, {state})"
     languages = " ".join(dict.fromkeys(code for model in models for code in model.languages))
     if first.name == STARTER:
-        state = _state(starter_problems(starter, files))
+        state = _state(starter_problems(starter, places))
         return f"{STARTER} ({size}, MIT, {languages}, {state})"
     spoken = _spoken(first.path) if first.kind == "tts" else None
     known = "licence and languages not known" if spoken is None else f"licence not known, {spoken}"
@@ -161,11 +161,17 @@ def _state(problems: list[str] | None) -> str:
     return "checksum wrong" if problems else "checksum ok"
 
 
-def _files(model: ConfiguredModel) -> Iterator[Path]:
-    if model.kind == "stt":
-        yield from (path for path in model.path.glob(NOT_HIDDEN) if path.is_file())
-    elif model.path.is_file():
-        yield model.path
+def _places(model: ConfiguredModel) -> list[Path]:
+    """The folder of a model, or its files, be they there or not."""
+    return [model.path, _configuration(model.path)] if model.kind == "tts" else [model.path]
+
+
+def _configuration(voice: Path) -> Path:
+    return Path(f"{voice}.json")
+
+
+def _files(place: Path) -> Iterator[Path]:
+    yield from (path for path in (place, *place.glob(NOT_HIDDEN)) if path.is_file())
 
 
 def _locked(store: ModelStore, model: ConfiguredModel) -> tuple[str, LockedModel] | None:
@@ -267,7 +273,7 @@ def _require_language(settings: Settings, model: ConfiguredModel) -> None:
 def _spoken(voice: Path) -> str | None:
     """The language that a voice's configuration names, ISO 639-1; None when it names none."""
     try:
-        config = json.loads(voice.with_name(voice.name + ".json").read_bytes())
+        config = json.loads(_configuration(voice).read_bytes())
         language = config["language"]
         return re.split("[-_]", language.get("family") or language["code"])[0].lower()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from gateway.models.checksums import listed_sums, sha256_of
@@ -10,20 +10,24 @@ from gateway.models.checksums import listed_sums, sha256_of
 LISTING = "SHA256SUMS"
 
 
-def starter_problems(folder: Path, files: Iterable[Path] | None = None) -> list[str] | None:
+def starter_problems(folder: Path, places: Collection[Path] | None = None) -> list[str] | None:
     """One line for each file of the starter models that is not as it came; None when nothing is
     recorded of them. Reads them: 40 MB at most.
 
     Args:
         folder: ``models/starter``; its ``SHA256SUMS`` is what ``sha256sum`` writes.
-        files: the ones to look at; all without.
+        places: the files and folders to look at; all without.
     """
     listing = folder / LISTING
     try:
         sums = listed_sums(listing)
     except (OSError, ValueError) as error:
         return [_restore(f"{listing} cannot be read ({error})")]
-    chosen = sums if files is None else {path: sums[path] for path in files if path in sums}
+    chosen = {
+        path: value
+        for path, value in sums.items()
+        if places is None or path in places or path.parent in places
+    }
     if not chosen:
         return None
     return [_restore(line) for path, value in chosen.items() if (line := _problem(path, value))]

@@ -293,6 +293,23 @@ def test_a_starter_model_that_was_changed_is_told_and_still_loads(store: ModelSt
     assert f"{model} is missing" in str(starter_problems(store.root / "starter"))
 
 
+def test_every_file_of_the_starter_models_in_use_is_checked(store: ModelStore) -> None:
+    shutil.copytree(STARTER, store.root / "starter")
+    voice = store.root / "starter/tts/en.onnx.json"
+    voice.write_text(voice.read_text().replace('"length_scale": 1', '"length_scale": 3'))
+    vocabulary = store.root / "starter/stt/vocabulary.json"
+    vocabulary.unlink()
+    settings = configured(store)
+    assert sorted(line.split("; ")[0] for line in check_locked(settings)) == [
+        f"starter: {vocabulary} is missing",
+        f"starter: {voice} was changed: its checksum is another",
+    ]
+    assert "checksum wrong" in describe_models(settings, "stt")
+    assert "checksum wrong" in describe_models(settings, "tts")
+    russian = settings.model_copy(update={"gateway_languages": "ru"})
+    assert "checksum ok" in describe_models(russian, "tts")
+
+
 def test_of_starter_models_without_a_listing_nothing_is_known(store: ModelStore) -> None:
     shutil.copytree(STARTER, store.root / "starter")
     listing = store.root / "starter/SHA256SUMS"
