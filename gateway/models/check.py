@@ -177,10 +177,11 @@ def _files(place: Path) -> Iterator[Path]:
 def _locked(store: ModelStore, model: ConfiguredModel) -> tuple[str, LockedModel] | None:
     """Name and record of a configured model that was downloaded, however it is named."""
     # os.path follows links as far as they can be followed, and raises nothing.
-    folder = os.path.realpath(model.path if model.kind == "stt" else model.path.parent)
+    real = os.path.realpath(model.path)
     for name, locked in store.read().models.items():
-        placed = store.folder(locked.kind, name)
-        if locked.kind == model.kind and os.path.realpath(placed) == folder:
+        folder = store.folder(locked.kind, name)
+        placed = [folder] if locked.kind == "stt" else [folder / file for file in locked.files]
+        if locked.kind == model.kind and real in map(os.path.realpath, placed):
             return name, locked
     return None
 

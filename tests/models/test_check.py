@@ -257,8 +257,26 @@ def test_a_downloaded_model_is_checked_however_it_is_named(
 ) -> None:
     (filled.root / "llm/talking/chat.gguf").write_bytes(b"GGUF")
     monkeypatch.chdir(filled.root)
-    for name in ("talking", str(filled.root / "llm/talking/chat.gguf"), "./llm/talking/chat.gguf"):
+    Path("link.gguf").symlink_to("llm/talking/chat.gguf")
+    for name in (
+        "talking",
+        str(filled.root / "llm/talking/chat.gguf"),
+        "./llm/talking/chat.gguf",
+        "./link.gguf",
+    ):
         assert len(check_locked(configured(filled, llm_model=name))) == 1
+
+
+def test_another_file_in_the_folder_of_a_downloaded_model_is_not_that_model(
+    filled: ModelStore,
+) -> None:
+    mine = filled.root / "llm/talking/mine.gguf"
+    mine.write_bytes(b"GGUF")
+    settings = configured(filled, llm_model=str(mine))
+    assert describe_models(settings, "llm").endswith("not known, no checksum recorded)")
+    (filled.root / "llm/talking/chat.gguf").write_bytes(b"GGUF")
+    assert check_locked(settings) == []
+    require_models(settings, "llm")
 
 
 def test_a_damaged_lock_file_is_a_problem(filled: ModelStore) -> None:
