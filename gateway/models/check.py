@@ -57,6 +57,18 @@ def configured_models(settings: Settings) -> list[ConfiguredModel]:
     ]
 
 
+def models_in_use(settings: Settings) -> set[tuple[Kind, str]]:
+    """Kind and name of every model that the settings use: as it was downloaded, however the
+    settings name it, or else as they do.
+
+    Raises:
+        ModelError: the lock file is damaged.
+    """
+    store = ModelStore(settings.models.root)
+    found = ((model, _locked(store, model)) for model in configured_models(settings))
+    return {(model.kind, locked[0] if locked else model.name) for model, locked in found}
+
+
 def require_models(settings: Settings, kind: Kind) -> None:
     """Check that the models of a kind exist, are as they were downloaded, and speak the language
     they are used for.

@@ -15,7 +15,7 @@ from gateway.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.models.catalogue import CatalogueModel
+    from gateway.models.catalogue import CatalogueModel, Kind
     from gateway.models.hub import Hub
     from gateway.models.store import ModelStore
     from gateway.settings import Settings
@@ -281,13 +281,13 @@ def _settings_and_store() -> tuple[Settings, ModelStore]:
     return settings, ModelStore(settings.models.root)
 
 
-def _used() -> set[tuple[str, str]]:
-    """Kinds and names of the models that the settings name; none, and told, when they are wrong."""
-    from gateway.models.check import configured_models
+def _used() -> set[tuple[Kind, str]]:
+    """Kinds and names of the models that the settings use; none, and told, when they are wrong."""
+    from gateway.models.check import models_in_use
     from gateway.settings import load_settings
 
     try:
-        return {(model.kind, model.name) for model in configured_models(load_settings(_ENV_FILE))}
+        return models_in_use(load_settings(_ENV_FILE))
     except ConfigError as error:
         _report(f"which models are in use is not known: {error}")
         return set()

@@ -445,6 +445,22 @@ def test_the_list_shows_states(
     assert any(line.startswith("tiny (~0 MB): for tests") for line in lines)
 
 
+def test_a_model_is_in_use_however_the_settings_name_it(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "download", "tiny")
+    Path("ears").symlink_to("models/stt/hearing")
+    Path(".env").write_text(
+        "STT_MODEL=./ears\nLLM_MODEL=./models/llm/talking/chat.gguf\n"
+        "TTS_VOICE=en=starter,ar=starter,ru=speaking.onnx\n"
+    )
+    capsys.readouterr()
+    assert run(monkeypatch, "list") == 0
+    assert capsys.readouterr().out.count("downloaded, in use") == 3
+    assert run(monkeypatch, "remove", "hearing", "talking", "speaking") == 0
+    assert capsys.readouterr().err.count("is removed; the settings still name it") == 3
+
+
 def test_the_words_of_the_list_are_whole_in_80_columns(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
