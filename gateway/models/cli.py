@@ -261,7 +261,7 @@ def _hub() -> Hub:
 def _use(
     settings: Settings, store: ModelStore, names: list[str], extra: dict[str, str], write: bool
 ) -> None:
-    from gateway.models.env import env_values, write_env
+    from gateway.models.env import env_line, env_values, write_env
     from gateway.models.store import locked_models
 
     values = env_values(settings, locked_models(store, names), extra, _ENV_FILE)
@@ -270,7 +270,7 @@ def _use(
     _report("written to .env:" if write else "to use them, set in .env (or add --write-env):")
     for key, value in values.items():
         # Plain, so that it can be copied or piped.
-        print(f"{key}={value}")
+        print(env_line(key, value))
 
 
 def _settings_and_store() -> tuple[Settings, ModelStore]:

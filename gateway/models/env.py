@@ -41,7 +41,11 @@ def unchecked_settings(env_file: Path) -> Settings:
     """
     values = not_in_environment(env_file_values(env_file))
     found = _Unchecked(**values)  # type: ignore[arg-type]
-    return Settings.model_construct(found.model_fields_set, **found.model_dump())
+    # As the checked settings take it.
+    voice = found.tts_voice.strip() or STARTER
+    return Settings.model_construct(
+        found.model_fields_set, models_dir=found.models_dir, tts_voice=voice
+    )
 
 
 def env_values(
@@ -53,6 +57,9 @@ def env_values(
         models: by name; the last of a kind is chosen.
         extra: variables that a profile wants beside; they choose no other models.
         env_file: where they will be set; with MODELS_DIR only if it gives another folder now.
+
+    Raises:
+        ConfigError: TTS_VOICE cannot name a voice that it has beside the others.
     """
     values: dict[str, str] = {}
     root = settings.models.root.absolute()
@@ -69,9 +76,20 @@ def env_values(
     if voices:
         present = {code: name for code, name in settings.chosen_voices.items() if name}
         chosen = dict.fromkeys(SUPPORTED_LANGUAGES, STARTER) | present | voices
-        values["TTS_VOICE"] = ",".join(f"{code}={chosen[code]}" for code in SUPPORTED_LANGUAGES)
+        values["TTS_VOICE"] = _voice_setting({code: chosen[code] for code in SUPPORTED_LANGUAGES})
     chooses = ("STT_MODEL", "LLM_MODEL", "TTS_VOICE")
     return values | {key: value for key, value in extra.items() if key not in chooses}
+
+
+def _voice_setting(chosen: Mapping[str, str]) -> str:
+    for name in chosen.values():
+        if "," in name:
+            raise ConfigError(
+                f"the models are there, but TTS_VOICE cannot name {name} beside other voices, for "
+                "its comma; rename it or link to it, set TTS_VOICE to that, and run the same "
+                "command again"
+            )
+    return ",".join(f"{code}={name}" for code, name in chosen.items())
 
 
 def _folder_without_environment(env_file: Path) -> Path | None:
@@ -114,7 +132,7 @@ def _with_values(text: str, values: Mapping[str, str]) -> str:
     A name is replaced wherever it stands, in upper or lower case: the last one counts.
     """
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = {key.lower(): f"{key}={_quoted(value)}{end}" for key, value in values.items()}
+    lines = {key.lower(): env_line(key, value) + end for key, value in values.items()}
     mark = text[: text.startswith("\ufeff")]
     missing, result = dict(lines), mark
     for binding in parse_stream(io.StringIO(text.removeprefix(mark))):
@@ -129,11 +147,12 @@ def _with_values(text: str, values: Mapping[str, str]) -> str:
     return result + "".join(missing.values())
 
 
-def _quoted(value: str) -> str:
+def env_line(key: str, value: str) -> str:
+    """A line of a .env file, without its end, that gives a variable this value."""
     if _PLAIN.match(value):
-        return value
+        return f"{key}={value}"
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return f"{key}='{escaped}'"
 
 
 def _replace(path: str, text: str, before: os.stat_result | None) -> None:

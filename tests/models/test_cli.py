@@ -220,9 +220,43 @@ def test_a_folder_that_was_chosen_is_among_the_settings(
     chosen = models.rename(models.with_name("my models"))
     monkeypatch.setenv("MODELS_DIR", str(chosen))
     assert run(monkeypatch, "download", "talking", "--write-env") == 0
-    assert capsys.readouterr().out == f"MODELS_DIR={chosen}\nLLM_MODEL=talking\n"
+    assert capsys.readouterr().out == f"MODELS_DIR='{chosen}'\nLLM_MODEL=talking\n"
     monkeypatch.delenv("MODELS_DIR")
     assert load_settings().llm_path == chosen / "llm/talking/chat.gguf"
+
+
+def test_the_lines_that_are_printed_can_be_read(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = models.rename(models.with_name("disk #2"))
+    monkeypatch.setenv("MODELS_DIR", str(chosen))
+    assert run(monkeypatch, "download", "talking") == 0
+    Path(".env").write_text(capsys.readouterr().out)
+    monkeypatch.delenv("MODELS_DIR")
+    assert load_settings().llm_path == chosen / "llm/talking/chat.gguf"
+
+
+def test_a_voice_that_cannot_be_written_beside_others_is_told_and_nothing_is_set(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = "TTS_VOICE='/my, voices/en.onnx'\n"
+    Path(".env").write_text(before)
+    for option in ([], ["--write-env"]):
+        assert run(monkeypatch, "download", "speaking", "talking", *option) == 2
+        shown = capsys.readouterr()
+        assert "TTS_VOICE cannot name /my, voices/en.onnx beside" in shown.err
+        assert "rename it or link to it" in shown.err and shown.out == ""
+    assert Path(".env").read_text() == before
+    assert run(monkeypatch, "download", "talking", "--write-env") == 0
+    assert Path(".env").read_text() == before + "LLM_MODEL=talking\n"
+
+
+def test_a_blank_voice_is_none(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("TTS_VOICE=' '\n")
+    assert run(monkeypatch, "download", "speaking") == 0
+    assert capsys.readouterr().out == "TTS_VOICE=en=starter,ar=starter,ru=speaking\n"
 
 
 @pytest.mark.parametrize("env_file", ["MODELS_DIR=models\n", "MODELS_DIR=./models\n", ""])
