@@ -20,7 +20,7 @@ from typing import IO, Annotated, Self
 import msgspec
 
 from gateway.errors import ModelError
-from gateway.models.catalogue import ModelSettings, Name
+from gateway.models.catalogue import ModelSettings, Name, how_to_obtain
 from gateway.models.disk import disk_error, megabytes, require_space
 from gateway.models.lockfile import Lock, LockedFile, LockedModel
 from gateway.models.store import ModelStore, locked_models, model_problems, without_record
@@ -134,14 +134,14 @@ def pack(
     if not models:
         stray = store.unrecorded()
         raise ModelError(
-            without_record(stray)
+            without_record(store, stray)
             if stray
             else "nothing is downloaded yet; name a profile or models to download first"
         )
     for name, locked in models.items():
         problems = model_problems(store, name, locked, full=True)
         if problems:
-            raise ModelError(f"{problems[0]}; run: voice-gateway models download {name}")
+            raise ModelError(f"{problems[0]}; {how_to_obtain(store.root, name)}")
     target = _real(target)
     # Not what another process packs to the same target.
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")

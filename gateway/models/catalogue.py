@@ -38,6 +38,8 @@ ModelSettings = dict[
 _Folder = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/(?=.)|\Z))*\Z")]
 _Repo = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
 
+FROM_BUNDLE = "voice-gateway models download --from-bundle FILE.tar"
+
 _BUILT_IN = Path(__file__).with_name("catalogue.toml")
 
 
@@ -141,6 +143,23 @@ def load_catalogue(models_dir: Path) -> Catalogue:
                     f"that{did_you_mean(model, models)}"
                 )
     return Catalogue(built_in.profiles | added.profiles, models)
+
+
+def in_catalogue(models_dir: Path, name: str) -> bool:
+    """Whether a model can be downloaded by its name; where the catalogue cannot be read, the
+    download tells so.
+    """
+    try:
+        return name in load_catalogue(models_dir).models
+    except ModelError:
+        return True
+
+
+def how_to_obtain(models_dir: Path, name: str) -> str:
+    """What brings a model, or brings it again: bundles bring those of other catalogues too."""
+    if in_catalogue(models_dir, name):
+        return f"run: voice-gateway models download {name}"
+    return f"install its bundle again: {FROM_BUNDLE}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

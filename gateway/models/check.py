@@ -14,7 +14,14 @@ from pathlib import Path
 
 from gateway.errors import ModelError
 from gateway.model_paths import NOT_HIDDEN, STARTER, path_meant
-from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean, load_catalogue
+from gateway.models.catalogue import (
+    KIND_TITLES,
+    Kind,
+    did_you_mean,
+    how_to_obtain,
+    in_catalogue,
+    load_catalogue,
+)
 from gateway.models.disk import megabytes
 from gateway.models.lockfile import LockedModel
 from gateway.models.starter import starter_problems
@@ -122,7 +129,7 @@ def check_locked(settings: Settings) -> list[str]:
 
 def _damage(store: ModelStore, name: str, locked: LockedModel) -> list[str]:
     return [
-        f"{problem}; run: voice-gateway models download {name}"
+        f"{problem}; {how_to_obtain(store.root, name)}"
         for problem in model_problems(store, name, locked)
     ]
 
@@ -202,9 +209,11 @@ def _unknown(settings: Settings, model: ConfiguredModel) -> ModelError:
     kind, name = model.kind, model.name
     variable, root = _VARIABLES[kind], settings.models.root
     if kind in _SUFFIXES and (root / kind / name).is_dir():
+        placed = name in ModelStore(root).read().models or in_catalogue(root, name)
+        again = f", or {how_to_obtain(root, name)}" if placed else ""
         return ModelError(
             f"{variable}={name}: {root / kind / name} does not hold exactly one "
-            f"{_SUFFIXES[kind]} file; download it again, or give the path of the file"
+            f"{_SUFFIXES[kind]} file; give the path of the file{again}"
         )
     catalogue = load_catalogue(root)
     if name in catalogue.models:

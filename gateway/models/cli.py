@@ -146,6 +146,7 @@ def verify(names: Names = None) -> None:
     Example: `voice-gateway models verify whisper-small starter`
     """
     from gateway.model_paths import STARTER
+    from gateway.models.catalogue import how_to_obtain
     from gateway.models.starter import starter_problems
     from gateway.models.store import without_record
     from gateway.models.verify import refresh_times
@@ -162,7 +163,7 @@ def verify(names: Names = None) -> None:
         if not problems:
             console.print(f"[green]whole[/] {escape(name)}", highlight=False)
         elif name != STARTER:
-            _report(f"to repair it: voice-gateway models download {name}")
+            _report(f"to repair it, {how_to_obtain(store.root, name)}")
 
     downloaded = [name for name in names or [] if name != STARTER]
     with console.status("reading the files"):
@@ -178,7 +179,7 @@ def verify(names: Names = None) -> None:
                 whole = whole and not problems
     recorded, stray = store.read().models, [] if names else store.unrecorded()
     if stray:
-        _report(without_record(stray))
+        _report(without_record(store, stray))
     elif not recorded:
         _report(f"nothing is downloaded in {store.root}")
     if not whole:

@@ -82,8 +82,8 @@ def read_lock(path: Path) -> Lock:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} is damaged ({error}), or of a newer gateway; delete it and run "
-            "voice-gateway models download for the models you use: files that are whole are not "
-            "downloaded again"
+            "voice-gateway models download for the models you use, or install their bundle again: "
+            "files that are whole are not downloaded again"
         ) from error
 
 

@@ -15,7 +15,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gateway.errors import ModelError
-from gateway.models.catalogue import KIND_TITLES, Kind, did_you_mean
+from gateway.models.catalogue import (
+    FROM_BUNDLE,
+    KIND_TITLES,
+    Kind,
+    did_you_mean,
+    in_catalogue,
+)
 from gateway.models.checksums import Checksum
 from gateway.models.disk import disk_error
 from gateway.models.lockfile import Lock, LockedModel, file_problem, read_lock, write_lock
@@ -203,7 +209,7 @@ def locked_models(store: ModelStore, names: Sequence[str]) -> dict[str, LockedMo
     for name in names:
         if name not in models:
             if name in store.unrecorded():
-                raise ModelError(without_record([name]))
+                raise ModelError(without_record(store, [name]))
             raise ModelError(
                 f"{name!r} is not downloaded{did_you_mean(name, models)}; "
                 "voice-gateway models list shows what is"
@@ -211,12 +217,18 @@ def locked_models(store: ModelStore, names: Sequence[str]) -> dict[str, LockedMo
     return {name: models[name] for name in names or models}
 
 
-def without_record(names: Sequence[str]) -> str:
+def without_record(store: ModelStore, names: Sequence[str]) -> str:
     """What to do about models that the lock file does not know."""
-    return (
-        f"not in lock.json, so not known to be whole: {', '.join(names)}; what was downloaded is "
-        f"recorded again, without a transfer, by: voice-gateway models download {names[0]}"
-    )
+    known = [name for name in names if in_catalogue(store.root, name)]
+    lines = [f"not in lock.json, so not known to be whole: {', '.join(names)}"]
+    if known:
+        lines.append(
+            "what was downloaded is recorded again, without a transfer, by: voice-gateway models "
+            f"download {' '.join(known)}"
+        )
+    if len(known) < len(names):
+        lines.append(f"what came from a bundle is recorded again by: {FROM_BUNDLE}")
+    return "; ".join(lines)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
+import msgspec
 import pytest
 from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
 
 from gateway.models import hub as hub_module
-from gateway.models.catalogue import Catalogue, CatalogueModel
+from gateway.models.catalogue import Catalogue
 from gateway.models.lockfile import LockedModel, lock_file
 from gateway.models.store import ModelStore
 from gateway.settings import Settings
@@ -37,9 +38,43 @@ FILES = {
 }
 """What the local hub holds: the files of the catalogue below, by ``repo/path``."""
 
+CATALOGUE = """
+[profiles.tiny]
+title = "for tests"
+models = ["hearing", "talking", "speaking"]
+settings = { LLM_GPU_LAYERS = "-1" }
+
+[models.hearing]
+kind = "stt"
+repo = "speech/small"
+files = ["config.json", "model.bin"]
+size_mb = 0.02
+licence = "MIT"
+languages = ["en", "ar", "ru"]
+
+[models.talking]
+kind = "llm"
+repo = "chat/small"
+files = ["chat.gguf"]
+size_mb = 0.03
+licence = "Apache-2.0"
+languages = ["en", "ar", "ru"]
+
+[models.speaking]
+kind = "tts"
+repo = "voices/all"
+folder = "ru/irina"
+files = ["irina.onnx", "irina.onnx.json"]
+size_mb = 0.01
+licence = "CC0"
+languages = ["ru"]
+"""
+
 
 def fill(store: ModelStore, catalogue: Catalogue, *names: str) -> None:
-    """Place models as a download does, without one."""
+    """Place models as a download does, without one, and the catalogue beside them."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    (store.root / "catalogue.toml").write_text(CATALOGUE)
     lock = store.read()
     for name in names:
         model = catalogue.models[name]
@@ -105,35 +140,7 @@ def hub() -> Iterator[LocalHub]:
 
 @pytest.fixture
 def catalogue() -> Catalogue:
-    return Catalogue(
-        models={
-            "hearing": CatalogueModel(
-                kind="stt",
-                repo="speech/small",
-                files=("config.json", "model.bin"),
-                size_mb=0.02,
-                licence="MIT",
-                languages=("en", "ar", "ru"),
-            ),
-            "talking": CatalogueModel(
-                kind="llm",
-                repo="chat/small",
-                files=("chat.gguf",),
-                size_mb=0.03,
-                licence="Apache-2.0",
-                languages=("en", "ar", "ru"),
-            ),
-            "speaking": CatalogueModel(
-                kind="tts",
-                repo="voices/all",
-                folder="ru/irina",
-                files=("irina.onnx", "irina.onnx.json"),
-                size_mb=0.01,
-                licence="CC0",
-                languages=("ru",),
-            ),
-        }
-    )
+    return msgspec.toml.decode(CATALOGUE, type=Catalogue)
 
 
 @pytest.fixture

@@ -121,6 +121,15 @@ def test_a_damaged_model_is_not_packed(bundle: Path, store: ModelStore) -> None:
     assert bundle.read_bytes() == before
 
 
+def test_a_damaged_model_of_a_bundle_is_not_packed(
+    bundle: Path, other: ModelStore, tmp_path: Path
+) -> None:
+    install(other, bundle, print)
+    (other.root / "stt/hearing/model.bin").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"install its bundle again: .* --from-bundle FILE\.tar"):
+        pack(other, ["hearing"], tmp_path / "new.tar", print)
+
+
 def test_nothing_to_pack_and_nowhere_to_pack_to(
     bundle: Path, store: ModelStore, other: ModelStore, tmp_path: Path
 ) -> None:
@@ -130,7 +139,7 @@ def test_nothing_to_pack_and_nowhere_to_pack_to(
         pack(store, ["hearin"], tmp_path / "new.tar", print)
     assert not (tmp_path / "new.tar").exists()
     other.folder("stt", "hearing").mkdir(parents=True)
-    with pytest.raises(ModelError, match=r"not in lock\.json.*models download hearing"):
+    with pytest.raises(ModelError, match=r"not in lock\.json.*from a bundle .*--from-bundle FILE"):
         pack(other, [], tmp_path / "new.tar", print)
 
 

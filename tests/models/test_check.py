@@ -144,7 +144,10 @@ def test_files_that_an_operating_system_hides_beside_a_model_are_ignored(
 def test_a_name_with_two_model_files_is_not_guessed(filled: ModelStore) -> None:
     (filled.root / "llm/talking/second.gguf").write_bytes(b"GGUF")
     message = refused(configured(filled, llm_model="talking"), "llm")
-    assert "does not hold exactly one .gguf file" in message
+    assert "does not hold exactly one .gguf file; give the path of the file, or run" in message
+    (filled.root / "llm/mine").mkdir()
+    message = refused(configured(filled, llm_model="mine"), "llm")
+    assert message.endswith("does not hold exactly one .gguf file; give the path of the file")
 
 
 def test_paths_and_the_starter_are_left_to_the_engines(filled: ModelStore) -> None:
@@ -228,6 +231,29 @@ def test_only_models_in_use_are_checked_at_start(filled: ModelStore) -> None:
     [problem] = check_locked(configured(filled, stt_model="hearing"))
     assert "has 5 bytes instead of 20000" in problem
     assert problem.endswith("run: voice-gateway models download hearing")
+
+
+def test_a_model_of_no_catalogue_is_to_be_installed_from_its_bundle_again(
+    filled: ModelStore,
+) -> None:
+    (filled.root / "catalogue.toml").unlink()
+    settings = configured(filled, llm_model="talking")
+    model = filled.root / "llm/talking/chat.gguf"
+    os.truncate(model, 5)
+    advice = "install its bundle again: voice-gateway models download --from-bundle FILE.tar"
+    [problem] = check_locked(settings)
+    assert problem.endswith(advice) and refused(settings, "llm").endswith(advice)
+    model.rename(model.with_suffix(".bin"))
+    assert refused(settings, "llm").endswith(advice)
+
+
+def test_what_is_wrong_with_a_catalogue_does_not_hide_what_is_wrong_with_a_model(
+    filled: ModelStore,
+) -> None:
+    (filled.root / "catalogue.toml").write_text("[")
+    os.truncate(filled.root / "llm/talking/chat.gguf", 5)
+    [problem] = check_locked(configured(filled, llm_model="talking"))
+    assert problem.endswith("run: voice-gateway models download talking")
 
 
 def test_a_model_that_changed_since_its_download_is_refused_at_every_start(

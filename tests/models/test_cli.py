@@ -22,41 +22,10 @@ from gateway.models.cli import _hub
 from gateway.models.disk import RESERVE
 from gateway.models.env import write_env
 from gateway.settings import load_settings
+from tests.models.conftest import CATALOGUE
 from tests.models.local_hub import LocalHub
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "download_models.py"
-
-CATALOGUE = """
-[profiles.tiny]
-title = "for tests"
-models = ["hearing", "talking", "speaking"]
-settings = { LLM_GPU_LAYERS = "-1" }
-
-[models.hearing]
-kind = "stt"
-repo = "speech/small"
-files = ["config.json", "model.bin"]
-size_mb = 0.02
-licence = "MIT"
-languages = ["en", "ar", "ru"]
-
-[models.talking]
-kind = "llm"
-repo = "chat/small"
-files = ["chat.gguf"]
-size_mb = 0.03
-licence = "Apache-2.0"
-languages = ["en", "ar", "ru"]
-
-[models.speaking]
-kind = "tts"
-repo = "voices/all"
-folder = "ru/irina"
-files = ["irina.onnx", "irina.onnx.json"]
-size_mb = 0.01
-licence = "CC0"
-languages = ["ru"]
-"""
 
 ENV = """STT_MODEL=hearing
 LLM_MODEL=talking
@@ -540,6 +509,16 @@ def test_verify_finds_damage_and_says_how_to_repair_it(
     assert "damaged talking" in shown.out and "models download talking" in shown.err
     assert run(monkeypatch, "download", "talking") == 0
     assert run(monkeypatch, "verify", "talking") == 0
+
+
+def test_verify_says_to_install_a_bundle_again_when_no_catalogue_has_its_model(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "download", "talking")
+    (models / "catalogue.toml").unlink()
+    (models / "llm/talking/chat.gguf").write_bytes(b"GGUF")
+    assert run(monkeypatch, "verify", "talking") == 1
+    assert "to repair it, install its bundle again: voice-gateway" in capsys.readouterr().err
 
 
 def test_the_starter_models_are_verified_too(

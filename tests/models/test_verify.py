@@ -15,7 +15,7 @@ from gateway.models import lockfile
 from gateway.models.catalogue import Catalogue
 from gateway.models.download import download
 from gateway.models.hub import Hub
-from gateway.models.store import ModelStore, model_problems
+from gateway.models.store import ModelStore, model_problems, without_record
 from gateway.models.verify import refresh_times, remove, verify
 from tests.models.conftest import fill
 from tests.models.local_hub import LocalHub
@@ -166,6 +166,19 @@ def test_models_whose_record_was_lost_are_told_from_those_that_are_not_there(
     with pytest.raises(ModelError, match="is not downloaded"):
         remove(filled, "speaking")
     assert (filled.root / MODEL).is_file()
+
+
+def test_a_model_of_a_bundle_whose_record_was_lost_is_to_be_installed_again(
+    filled: ModelStore,
+) -> None:
+    filled.lock_path.unlink()
+    (filled.root / "llm/other").mkdir()
+    both = without_record(filled, filled.unrecorded())
+    assert both.startswith("not in lock.json, so not known to be whole: hearing, other, talking; ")
+    assert "by: voice-gateway models download hearing talking; what came from a bundle" in both
+    assert both.endswith("by: voice-gateway models download --from-bundle FILE.tar")
+    only = without_record(filled, ["other"])
+    assert "--from-bundle" in only and "without a transfer" not in only
 
 
 def test_a_name_that_is_not_downloaded_offers_what_is_like_it(filled: ModelStore) -> None:
