@@ -55,6 +55,13 @@ has_any() {
     return 1
 }
 
+# Whether pip is told to use no package index; these values mean to it that it is not.
+without_index() {
+    case "${PIP_NO_INDEX:-}" in
+        "" | 0 | [Nn] | [Nn][Oo] | [Ff] | [Ff][Aa][Ll][Ss][Ee] | [Oo][Ff][Ff]) return 1 ;;
+    esac
+}
+
 fail() {
     printf '%s\n' "$@" >&2
     exit 1
@@ -71,7 +78,7 @@ print(hashlib.sha256(content).hexdigest(), "%d.%d" % sys.version_info[:2], os.ge
 # set_up_environment [EXTRA]: after it, .venv has the gateway with that extra and is on the PATH.
 # A stamp for each extra lets a second run skip the installation.
 set_up_environment() {
-    local extra="${1:-}" python version wanted stamp target="."
+    local extra="${1:-}" python version wanted stamp target="." carried="${PIP_FIND_LINKS:-}"
     stamp=".venv/.installed-${extra:-base}"
     # Without pip it is what an interrupted "python -m venv" left.
     if [ ! -x .venv/bin/python ] || ! is_new_enough .venv/bin/python ||
@@ -95,24 +102,33 @@ set_up_environment() {
     fi
     wanted="$(fingerprint .venv/bin/python)"
     if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        if [ -n "$extra" ]; then
+            target=".[$extra]"
+        fi
+        set -- -e "$target"
+        # Not by PIP_FIND_LINKS, in which a space ends a path.
+        if without_index && [ -d wheels ]; then
+            set -- --find-links "$PWD/wheels" "$@"
+            carried="$PWD/wheels${carried:+ and $carried}"
+        fi
         if .venv/bin/python -c 'import llama_cpp' >/dev/null 2>&1; then
             echo "Installing what pyproject.toml asks for."
-        elif [ -n "${PIP_NO_INDEX:-}" ]; then
+        elif without_index && [ -n "$carried" ]; then
             # No compiler is asked for: what was carried here was compiled before.
-            echo "Installing from the packages in ${PIP_FIND_LINKS:-PIP_FIND_LINKS, which is not set}."
+            echo "Installing from the packages in $carried."
+        elif without_index; then
+            echo "Installing without a package index; there is no folder $PWD/wheels either," \
+                "and PIP_FIND_LINKS is not set."
         else
             require_compiler
             echo "Installing. llama-cpp-python may have to be compiled: about 5 minutes, this once."
-        fi
-        if [ -n "$extra" ]; then
-            target=".[$extra]"
         fi
         # GCC 12 compiles llama.cpp's AMX code into an illegal instruction: it drops most of the tiles'
         # shapes (https://github.com/ggml-org/llama.cpp/pull/26954). Without this macro that code is
         # left out, for pip alone. Who installs with --user by default cannot mean it here.
         PIP_USER=0 CFLAGS="${CFLAGS:+$CFLAGS }-U__AMX_INT8__" \
             CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }-U__AMX_INT8__" \
-            .venv/bin/python -m pip install --disable-pip-version-check --quiet -e "$target" ||
+            .venv/bin/python -m pip install --disable-pip-version-check --quiet "$@" ||
             fail "The installation failed; the reason stands above." \
                 "Once it is removed, run this again: what is already built is kept."
         echo "$wanted" >"$stamp"

@@ -207,6 +207,41 @@ def test_packages_that_were_carried_here_need_no_compiler(tmp_path: Path) -> Non
     assert (tmp_path / "installed").exists()
 
 
+def test_packages_are_taken_from_the_folder_beside_the_scripts_whatever_its_path(
+    tmp_path: Path,
+) -> None:
+    """A path with a space cannot be given to pip in a variable."""
+    folder = tmp_path / "voice gateway"
+    write_program(
+        folder / ".venv" / "bin" / "python",
+        'case "$*" in *llama_cpp*) exit 1;; *"pip install"*) printf "%s\\n" "$@" >arguments;;'
+        " *hashlib*) echo 1;; esac",
+    )
+    environment = {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1"}
+    done = run_setup("set_up_environment", folder, **environment)
+    assert done.returncode == 0
+    assert f"no folder {folder}/wheels" in done.stdout and "PIP_FIND_LINKS" in done.stdout
+    assert "--find-links" not in (folder / "arguments").read_text()
+    (folder / "wheels").mkdir()
+    done = run_setup("set_up_environment dev", folder, **environment, PIP_FIND_LINKS="/more")
+    assert f"the packages in {folder}/wheels and /more." in done.stdout
+    given = (folder / "arguments").read_text().splitlines()
+    assert given[-4:] == ["--find-links", f"{folder}/wheels", "-e", ".[dev]"]
+
+
+@pytest.mark.parametrize("value", ["0", "false", "No", "OFF", "n", "f", ""])
+def test_an_index_that_pip_may_use_needs_a_compiler_and_no_carried_packages(
+    tmp_path: Path, value: str
+) -> None:
+    write_program(
+        tmp_path / ".venv" / "bin" / "python",
+        'case "$*" in *llama_cpp*) exit 1;; *hashlib*) echo 1;; esac',
+    )
+    (tmp_path / "wheels").mkdir()
+    done = run_setup("set_up_environment", tmp_path, PATH=str(tmp_path), PIP_NO_INDEX=value)
+    assert done.returncode == 1 and "compiler is needed" in done.stderr
+
+
 def test_it_installs_into_the_environment_also_where_pip_prefers_the_home(tmp_path: Path) -> None:
     write_program(
         tmp_path / ".venv" / "bin" / "python",
