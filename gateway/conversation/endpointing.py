@@ -119,7 +119,7 @@ class Endpointing:
         """Silence that ends the turn, in ms; words that may be misheard prove no end."""
         policy = self._policy
         # Whoever makes one wait longer need not know which others have to follow.
-        unsure_ms = max(policy.unsure_ms, policy.complete_ms)
+        unsure_ms = max(policy.unsure_ms, policy.complete_ms, 1.3 * self._pause_ms)
         kind = completeness(text, language, asked)
         if kind is Completeness.COMPLETE and avg_logprob < policy.doubt_logprob:
             kind = Completeness.UNSURE
@@ -127,7 +127,7 @@ class Endpointing:
             case Completeness.COMPLETE:
                 wait = float(policy.complete_ms)
             case Completeness.UNSURE:
-                wait = max(unsure_ms, 1.3 * self._pause_ms)
+                wait = unsure_ms
             case Completeness.DICTATING:
                 wait = max(policy.dictation_ms, unsure_ms)
             case Completeness.INCOMPLETE:

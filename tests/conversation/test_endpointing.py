@@ -196,6 +196,18 @@ def test_less_complete_turns_wait_at_least_as_long_whichever_wait_is_made_longer
     ]
 
 
+def test_less_complete_turns_wait_at_least_as_long_for_a_caller_who_pauses_long() -> None:
+    endpointing = Endpointing(EndpointPolicy())
+    for _ in range(8):
+        endpointing.went_on(1200)
+    waits = [
+        endpointing.wait_ms(text, "en", "")
+        for text in ("What time", "It is five five", "My name is")
+    ]
+    assert waits == sorted(waits)
+    assert waits[0] > EndpointPolicy().incomplete_ms
+
+
 def test_caller_who_was_cut_off_is_given_more_time_which_wears_off() -> None:
     endpointing = Endpointing(EndpointPolicy())
     first = endpointing.wait_ms("Yes.", "en", "")
