@@ -1,4 +1,4 @@
-"""Every error the gateway raises on purpose.
+"""The errors that several packages share; a few derive their own beside the code that raises them.
 
 GatewayError
 ├── ConfigError            a setting, profile or model file is wrong; the text says what to do

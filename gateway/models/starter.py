@@ -12,7 +12,7 @@ LISTING = "SHA256SUMS"
 
 def starter_problems(folder: Path, places: Collection[Path] | None = None) -> list[str] | None:
     """One line for each file of the starter models that is not as it came; None when nothing is
-    recorded of them. Reads them: 40 MB at most.
+    recorded of them. Reads them: 43 MB at most.
 
     Args:
         folder: ``models/starter``; its ``SHA256SUMS`` is what ``sha256sum`` writes.

@@ -34,7 +34,9 @@ class Received:
 
 
 class CallProtocol(Protocol):
-    """Translates the messages of one socket; keeps no audio and does no I/O."""
+    """Translates the messages of one socket; keeps no audio but what came before its call, and does
+    no I/O.
+    """
 
     max_lead_s: float
     """Audio that may be sent ahead of real time, seconds."""
