@@ -108,11 +108,12 @@ class PromptBuilder:
         room = self._limit - min(max_tokens, _FEWEST_REPLY_TOKENS)
         tokens = self._tokens(system + turns)
         prefix = self._prefix(system[0].content) if system else ()
-        wanted = self._limit - max_tokens
-        share = min(wanted, len(prefix) + (self._cells - len(prefix)) // 2 - max_tokens)
+        half = (self._cells - len(prefix)) // 2
+        # A long reply takes no more than half of the call's share: the rest is for what was said.
+        share = min(self._limit - max_tokens, len(prefix) + half - min(max_tokens, half // 2))
         # max_tokens may shrink only when dropping turns does not help any more.
         if len(tokens) > share:
-            tokens = self._shortened(system, turns, share, wanted, room)
+            tokens = self._shortened(system, turns, share, room)
         return Prompt(
             tokens=tuple(tokens),
             shared=min(common_prefix(tokens, list(prefix)), len(tokens) - 1),
@@ -143,9 +144,9 @@ class PromptBuilder:
             )
 
     def _shortened(
-        self, system: list[ChatMessage], turns: list[ChatMessage], share: int, *limits: int
+        self, system: list[ChatMessage], turns: list[ChatMessage], share: int, room: int
     ) -> list[int]:
-        """The newest turns that fit the share, or the last one, which keeps to the limits only."""
+        """The newest turns that fit the share, or as much of the last one as there is room for."""
         drops = range(_DROP_STEP, len(turns), _DROP_STEP)
         fewest = bisect.bisect_left(
             drops, True, key=lambda n: len(self._tokens(system + turns[n:])) <= share
@@ -153,16 +154,15 @@ class PromptBuilder:
         if fewest < len(drops):
             return self._tokens(system + turns[drops[fewest] :])
         last = turns[-1] if turns else _SILENT_TURN
-        for limit in limits:
-            text = last.content
-            while True:
-                tokens = self._tokens([*system, ChatMessage(last.role, text)])
-                if len(tokens) <= limit:
-                    return tokens
-                if len(text) < 2:
-                    break
-                # The end of what was said last matters most.
-                text = text[len(text) // 2 :]
+        text = last.content
+        while True:
+            tokens = self._tokens([*system, ChatMessage(last.role, text)])
+            if len(tokens) <= room:
+                return tokens
+            if len(text) < 2:
+                break
+            # The end of what was said last matters most.
+            text = text[len(text) // 2 :]
         raise ChatError(
             f"the system message needs {len(tokens)} tokens of a context of {self._limit}"
         )

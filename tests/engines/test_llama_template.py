@@ -147,11 +147,24 @@ def test_last_words_that_are_longer_than_half_of_the_cache_stay_whole() -> None:
     assert prompt == f"<system>Be brief.\n<user>{'x' * 170}\n<assistant>"
 
 
-def test_long_last_message_keeps_its_end_and_room_for_a_reply() -> None:
+def test_a_long_reply_takes_no_more_than_half_of_what_one_call_may_have() -> None:
+    prompts = builder(limit=600, cells=600)
+    prompt = text(prompts.build(conversation(4), 300).tokens)
+    assert "turn 00" in prompt and prompt.endswith("<user>last words\n<assistant>")
+
+
+def test_last_words_stay_whole_where_a_shorter_reply_has_room_beside_them() -> None:
+    messages = (SYSTEM, ChatMessage("user", "x" * 200))
+    prompt = builder(limit=300).build(messages, 80)
+    assert "x" * 200 in text(prompt.tokens)
+    assert 16 <= prompt.max_tokens < 80
+
+
+def test_longer_last_words_keep_their_end_and_room_for_a_reply() -> None:
     messages = (SYSTEM, ChatMessage("user", "x" * 400 + " the end"))
     prompt = builder(limit=300).build(messages, 40)
     assert text(prompt.tokens).endswith(" the end\n<assistant>")
-    assert prompt.max_tokens == 40
+    assert 16 <= prompt.max_tokens <= 40
 
 
 def test_reply_shrinks_when_the_system_message_takes_the_room() -> None:
