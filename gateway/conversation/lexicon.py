@@ -81,7 +81,10 @@ LEXICONS = {
             " erm hmm well also maybe perhaps not very doctor dr mister mr"
             " mrs ms prof"
         ),
-        question_ends=_words("for at on in of with without about from by into like not much"),
+        question_ends=_words(
+            "for at on in of with without about from by into until like not much need want book"
+            " cancel move doctor which when"
+        ),
         openings=_phrases(
             "my name|my number|my name is|my number is|my phone number is|number is|name is"
             "|it is|it's|i'd like"
@@ -122,7 +125,9 @@ LEXICONS = {
             " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор ну"
             " ул кв"
         ),
-        question_ends=_words("когда где куда как что стоит стоят"),
+        question_ends=_words(
+            "когда где куда как что стоит стоят записать записаться отменить перенести доктор"
+        ),
         openings=_phrases(
             "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
             "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
@@ -166,7 +171,7 @@ LEXICONS = {
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
             " امم عشان إلغاء دكتور د الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
-        question_ends=_words("متى أين كم"),
+        question_ends=_words("متى أين كم أحجز احجز هو دكتور الدكتور الدكتورة"),
         openings=_phrases(
             "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن"
             "|أخبرهم|أبلغوا|أتصل بخصوص|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي|ما سعر|متى|أين|هل عندكم"
