@@ -147,6 +147,11 @@ class CallerTurn:
         return next((p for p in self._parts if p.revision == revision and p.text is None), None)
 
     @property
+    def known_text(self) -> str:
+        """What is known to have been said, where a result may be missing; no words of our own."""
+        return "" if self.suspected_echo else self.text or self.committed or self.earlier_text or ""
+
+    @property
     def text(self) -> str | None:
         """What the caller said, or None while a result is missing."""
         text = _joined(self._parts if self._parts[-1].length else self._parts[:-1])

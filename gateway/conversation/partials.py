@@ -8,7 +8,12 @@ part of the turn that they are of has its transcript, which is told in their pla
 from __future__ import annotations
 
 from gateway.conversation.caller_turn import CallerTurn
-from gateway.conversation.commands import Command, NotifyPartial, TranscribePartial
+from gateway.conversation.commands import (
+    Command,
+    NotifyPartial,
+    NotifyTranscript,
+    TranscribePartial,
+)
 from gateway.conversation.events import PartialReady
 from gateway.conversation.lexicon import words_of
 from gateway.conversation.policy import SpeechPolicy
@@ -62,6 +67,12 @@ class Partials:
         self._ordered += 1
         samples = turn.recent(turn.open_ms)
         self._commands.append(TranscribePartial(turn.number, self._ordered, samples, language))
+
+    def dropped(self, turn: CallerTurn) -> None:
+        """The turn has no words after all: who was told some is told that it was nothing."""
+        if self._told[0] == turn.number:
+            self._told = (0, "")
+            self._commands.append(NotifyTranscript("caller", "", turn.number))
 
     def ready(self, turn: CallerTurn, event: PartialReady) -> None:
         """A hypothesis; one for another part, or older than the last one, is ignored."""

@@ -39,6 +39,10 @@ class Recognition:
         if turn is not None and turn.number == event.turn:
             self._partials.ready(turn, event)
 
+    def dropped(self, turn: CallerTurn) -> None:
+        """The turn was nothing: what was told of it is taken back."""
+        self._partials.dropped(turn)
+
     def accepted(self, turn: CallerTurn | None, event: TranscriptReady) -> bool:
         """Whether a result is for this turn and still counts; the turn then has its text."""
         doubt = self._policy.endpoint.doubt_logprob

@@ -189,26 +189,31 @@ class TurnMachine:
             self._take_floor(self._new_turn())
             return
         self.replies.cancel(at)
+        paused_ms = self._segmenter.paused_ms
         if self.phase is Phase.THINKING:
             self._endpointing.cut_off()
-        else:
-            self._endpointing.went_on(self._segmenter.paused_ms)
+        elif self._turn.text is not None or paused_ms <= self._policy.endpoint.unsure_ms:
+            self._endpointing.went_on(paused_ms)  # else the silence may have been a wait for us
         self._history.take_back(self._turn.number)
         self._turn.settle(self._policy.speech.settle_ms, self._segmenter.recent())
         self.phase = Phase.USER_SPEAKING
 
     def _leave_turn(self) -> None:
-        """Nothing more will be added to the turn; its words, if they are known, stand."""
+        """Nothing more will be added to the turn; its words, as far as they are known, stand."""
         turn, self._turn = self._turn, None
         if self.phase is Phase.THINKING:
             self.replies.tell_caller_text()
-        elif self.phase is Phase.ENDPOINTING and turn is not None and turn.text:
-            self.replies.commit(turn.number, turn.text)
-            self._commands.append(NotifyTranscript("caller", turn.text, turn.number))
+        elif turn is not None and (text := turn.known_text):
+            self.replies.commit(turn.number, text)
+            self._commands.append(NotifyTranscript("caller", text, turn.number))
+        elif turn is not None:
+            self._recognition.dropped(turn)
 
     def _drop_turn(self) -> None:
         """It was noise: the floor is free, unless the assistant still has to say something."""
-        self._turn = None
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._recognition.dropped(turn)
         self.phase = Phase.THINKING if self.replies.give_again() else Phase.LISTENING
 
     def _overlap_went_on(self, overlap: Overlap, at: float) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.conversation.commands import NotifyPartial, Transcribe, TranscribePartial
+from gateway.conversation.commands import (
+    NotifyPartial,
+    NotifyTranscript,
+    Transcribe,
+    TranscribePartial,
+)
 from gateway.conversation.events import PartialReady
 from gateway.conversation.partials import LocalAgreement
 from tests.conversation.driver import NO_GREETING, Driver
@@ -155,6 +160,19 @@ def test_what_was_told_of_a_turn_is_told_again_of_the_next_one() -> None:
         driver.silence(200)
         driver.transcript("")
     assert told(driver) == ["Hello there", "Hello there"]
+
+
+def test_an_utterance_of_which_words_were_told_is_ended_by_none_if_it_was_noise() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(3200)
+    for order in orders(driver)[-2:]:
+        hear(driver, "Hello there", order)
+    driver.silence(200)
+    assert driver.transcript("") == [NotifyTranscript("caller", "", 1)]
+    driver.say(800)
+    driver.silence(200)
+    assert driver.transcript("") == [], "and nothing of what nobody was told"
 
 
 def test_partials_can_be_switched_off() -> None:

@@ -766,6 +766,35 @@ def test_words_that_are_known_when_the_far_side_ends_the_call_are_told() -> None
     ]
 
 
+def test_words_that_were_accepted_are_told_when_the_call_ends_while_the_caller_speaks_on() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.say(300)
+    assert driver.conversation.phase is Phase.USER_SPEAKING
+    assert driver.receive(CallEnded("closed")) == [
+        CommitTurn(1, QUESTION, "en"),
+        NotifyTranscript("caller", QUESTION, 1),
+    ]
+
+
+def test_a_slow_recognition_is_no_long_pause_of_the_caller() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(6000)
+    driver.say(400)
+    driver.silence(200)
+    driver.transcript("Hello? Are you there?")
+    assert any(isinstance(command, ReleaseReply) for command in driver.silence(300))
+    driver.speak("Yes.", 200)
+    driver.play(200)
+    driver.say(800)
+    driver.silence(200)
+    driver.transcript("a cleaning")
+    assert any(isinstance(command, ReleaseReply) for command in driver.silence(300))
+
+
 def test_client_that_stops_sending_is_heard_as_silent() -> None:
     driver = Driver()
     driver.start()
