@@ -89,6 +89,14 @@ def test_a_level_is_kept_for_its_shortest_stay() -> None:
     assert all(b - a >= POLICY.stay_s for a, b in zip(changed, changed[1:], strict=False))
 
 
+def test_a_level_is_kept_for_its_shortest_stay_though_the_load_is_gone() -> None:
+    monitor = LoadMonitor(POLICY)
+    assert watch(monitor, waits(2.0), 0.0, 0.3) == ["NO_SPECULATION"]
+    assert watch(monitor, waits(0.0), 0.3, 2.7) == []
+    assert monitor.delays.total < POLICY.speculation_s / 2
+    assert watch(monitor, waits(0.0), 3.0, 1.0) == ["NORMAL"]
+
+
 def test_delays_of_all_parts_add_up() -> None:
     monitor = LoadMonitor(POLICY)
     reading = LoadReading(EngineLoad(1, 0.1), EngineLoad(1, 0.2), EngineLoad(1, 0.3), lag_s=0.05)
