@@ -161,10 +161,18 @@ def test_only_the_download_command_can_reach_the_hub() -> None:
             for inner in ast.walk(node)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node not in types_only:
-                for library, found in users.items():
-                    if (node.module or "").startswith(library):
-                        found.add(path.relative_to(PACKAGE).as_posix())
+            if node in types_only:
+                continue
+            match node:
+                case ast.Import():
+                    names = [alias.name for alias in node.names]
+                case ast.ImportFrom(module=str(module)):
+                    names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+                case _:
+                    continue
+            for library, found in users.items():
+                if any(f"{name}.".startswith(f"{library}.") for name in names):
+                    found.add(path.relative_to(PACKAGE).as_posix())
     assert users == {
         "huggingface_hub": {"models/hub.py"},
         "gateway.models.hub": {"models/cli.py"},
