@@ -175,8 +175,16 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_rows_by_the_weights_in_them(toke
 
 
 def test_two_of_five_batches_ask_the_clinic_about_itself_and_share_its_profile(
-    tokenizer: Any,
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn: list[str] = []
+    draw = CallBatches._draw
+
+    def spy(data: CallBatches, kind: str) -> Batch:
+        drawn.append(kind)
+        return draw(data, kind)
+
+    monkeypatch.setattr(CallBatches, "_draw", spy)
     data = CallBatches(tokenizer, random.Random(3), 2048, _counted, pool=12)
     for turn in range(10):
         batch = data.next()
@@ -186,6 +194,8 @@ def test_two_of_five_batches_ask_the_clinic_about_itself_and_share_its_profile(
             assert "Pearl Dental Clinic" in tokenizer.decode(batch.prefix[0].tolist())
             assert "tool_call" not in told
         assert batch.ids.numel() <= 2048 and (batch.weights > 0).any()
+    assert drawn[0::5] == ["drills"] * 2 and drawn[1::5] == drawn[3::5] == ["questions"] * 2
+    assert set(drawn[2::5] + drawn[4::5]) == {"demo", "other"}
 
 
 @pytest.mark.parametrize(("init", "tokens"), [(None, 2048), (CHAT, 8192)])
