@@ -61,8 +61,9 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
     init: Path | None = getattr(arguments, "init", None)
     if getattr(arguments, "device", "cpu") == "cuda" and not _has_card():
         return "--device cuda: PyTorch finds no graphics card here"
-    if arguments.command == "llm" and init is not None and not init.is_file():
-        return f"--init {init}: expected a GGUF file or a checkpoint"
+    if arguments.command == "llm" and init is not None:
+        if not init.is_file() or init.suffix not in (".gguf", ".pt"):
+            return f"--init {init}: expected a GGUF file or a checkpoint"
     if arguments.command == "stt":
         if init is not None and not (init.is_dir() or init.suffix == ".pt"):
             return f"--init {init}: expected a model's folder or a checkpoint"

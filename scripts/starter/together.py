@@ -30,6 +30,16 @@ class Training:
     log_every: int = 100
 
 
+def holds_checkpoint(plan: Training) -> bool:
+    """Whether ``plan.work`` holds one, of this training or of a process of it, to which the
+    inventory there belongs. What a start left that came to no checkpoint may belong to another
+    ``init``.
+    """
+    begins_here = plan.init is not None and plan.init.parent == plan.work
+    several = (folder for folder in plan.work.glob("*") if folder.name.isdecimal())
+    return begins_here or any((folder / "last.pt").exists() for folder in (plan.work, *several))
+
+
 Planned = TypeVar("Planned", bound=Training)
 
 

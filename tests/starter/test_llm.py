@@ -95,6 +95,20 @@ def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained
     assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
 
+@pytest.mark.parametrize("checkpoint", [None, "last.pt", "2/last.pt"])
+def test_a_tokenizer_is_that_of_a_checkpoint_or_it_is_taken_from_the_start(
+    checkpoint: str | None, tmp_path: Path
+) -> None:
+    plan = ChatPlan(tmp_path / "work", minutes=1, init=CHAT)
+    wanted = prepare_tokenizer(plan).read_bytes()
+    left = plan.work / "tokenizer.json"
+    left.write_bytes(b"{}")  # as a start from something else
+    if checkpoint:
+        (plan.work / checkpoint).parent.mkdir(exist_ok=True)
+        (plan.work / checkpoint).touch()
+    assert prepare_tokenizer(plan).read_bytes() == (b"{}" if checkpoint else wanted)
+
+
 def test_a_stopped_training_goes_on_with_as_many_layers_as_it_began_with(tmp_path: Path) -> None:
     plan = ChatPlan(tmp_path, minutes=1, init=CHAT, layers=2)
     prepare_tokenizer(plan)

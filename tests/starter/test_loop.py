@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra 'starter' is not installe
 from scripts.starter.loop import Loop, Pace  # noqa: E402
 from scripts.starter.muon import orthogonalise  # noqa: E402
 from scripts.starter.precision import fast_dtype, mixed_precision  # noqa: E402
-from scripts.starter.stt.train import Plan, train  # noqa: E402
+from scripts.starter.stt.train import Plan, prepare_inventory, train  # noqa: E402
 from scripts.starter.together import Training  # noqa: E402
 
 
@@ -59,6 +59,7 @@ def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
 ) -> None:
     write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
     plan = Plan(tmp_path / "work", minutes=0.001, frames=900)
+    prepare_inventory(plan, tmp_path)
     last = train(plan, tmp_path)
     stopped = torch.load(last, weights_only=True)
     stopped["step"], stopped["used"] = 5000, 0.0

@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch", reason="the extra 'starter' is not installe
         ("stt --minutes 0 --init models/starter/stt", "nothing to do"),
         ("stt --minutes 5 --processes 0", "expected 1 or more, not 0"),
         ("llm --minutes 5 --init models/starter/llm", "expected a GGUF file or a checkpoint"),
+        ("llm --minutes 5 --init models/starter/stt/model.bin", "expected a GGUF file or a check"),
         ("stt --minutes 5 --init models/starter/stt/model.bin", "expected a model's folder or"),
         ("stt --minutes 5 --keep 0.5", "expected --init too"),
         ("llm --minutes 5 --device cuda", "PyTorch finds no graphics card here"),

@@ -20,7 +20,7 @@ from scripts.starter.stt import batches  # noqa: E402
 from scripts.starter.stt import export as stt_export  # noqa: E402
 from scripts.starter.stt import train as stt_train  # noqa: E402
 from scripts.starter.stt.batches import IGNORED, Maker, Options, swapped  # noqa: E402
-from scripts.starter.stt.decoder import DecoderPlan, Heard, Weights, train_decoder  # noqa: E402
+from scripts.starter.stt.decoder import DecoderPlan, Heard, Weights, hear, train_decoder  # noqa: E402
 from scripts.starter.stt.model import Attention, MicroWhisper  # noqa: E402
 from scripts.starter.stt.model import Shape as EarShape  # noqa: E402
 from scripts.starter.stt.recipe import Recipe  # noqa: E402
@@ -36,7 +36,7 @@ from scripts.starter.stt.train import (  # noqa: E402
     train,
     widen,
 )
-from scripts.starter.stt.vocabulary import Vocabulary, genuine, load_pieces  # noqa: E402
+from scripts.starter.stt.vocabulary import Vocabulary, genuine, load_pieces, save_pieces  # noqa: E402
 
 
 def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained() -> None:
@@ -112,6 +112,35 @@ def test_a_training_keeps_the_tokens_of_its_start_and_adds_the_frequent_ones_of_
     assert former.items() <= found.items()
     assert found.keys() - former.keys() <= {b" My", b" elephant"}
     assert b" elephant" in found
+
+
+@pytest.mark.parametrize("checkpoint", [None, "last.pt", "2/last.pt"])
+def test_an_inventory_is_that_of_a_checkpoint_or_it_is_made_again(
+    checkpoint: str | None, tmp_path: Path
+) -> None:
+    write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = Plan(tmp_path / "work", 1.0, EAR)
+    prepare_inventory(plan, tmp_path)
+    files = [plan.work / "pieces.json", plan.work / "phones.json"]
+    wanted, left = [path.read_bytes() for path in files], [b"[]", b"{}"]
+    for path, content in zip(files, left, strict=True):
+        path.write_bytes(content)  # as a start from something else
+    if checkpoint:
+        (plan.work / checkpoint).parent.mkdir(exist_ok=True)
+        (plan.work / checkpoint).touch()
+    prepare_inventory(plan, tmp_path)
+    assert [path.read_bytes() for path in files] == (left if checkpoint else wanted)
+
+
+def test_a_checkpoint_in_the_working_folder_keeps_the_inventory_beside_it(tmp_path: Path) -> None:
+    write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    first = Plan(tmp_path / "work", 1.0)
+    prepare_inventory(first, tmp_path)
+    pieces = first.work / "pieces.json"
+    kept = dict(list(load_pieces(pieces).items())[:5])
+    save_pieces(kept, pieces)
+    prepare_inventory(Plan(first.work, 1.0, first.work / "kept.pt"), tmp_path)
+    assert load_pieces(pieces) == kept
 
 
 def test_utterances_with_rare_tokens_are_heard_one_and_a_half_times_as_often(
@@ -241,6 +270,27 @@ def test_a_decoder_trained_alone_leaves_its_encoder_and_reads_again_what_that_he
     assert "heard" not in capsys.readouterr().out
 
 
+def test_what_another_encoder_heard_or_other_tokens_spelt_is_heard_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
+    plan = DecoderPlan(tmp_path / "work", minutes=1, utterances=9, frames=900)
+    prepare_inventory(plan, tmp_path)
+    model = build_model(plan.work)
+
+    def heard() -> bool:
+        hear(plan, tmp_path, model)
+        return '"heard"' in capsys.readouterr().out
+
+    assert heard() and not heard()
+    with torch.no_grad():
+        model.enc[0].fc2.weight += 1.0
+    assert heard() and not heard()
+    pieces = plan.work / "pieces.json"
+    pieces.write_text(pieces.read_text() + "\n")
+    assert heard() and not heard()
+
+
 def test_rare_words_weigh_up_to_four_times_in_all_their_tokens_but_invented_ones_do_not() -> None:
     whisper = genuine()
     pieces = [b" the", b" cu", b"st", b"om", b"er", b".", b" some", b" Ze"]
@@ -293,5 +343,7 @@ def test_trainings_show_the_decoder_swapped_tokens(
         prepare_inventory(plan, tmp_path)
         train_decoder(plan, tmp_path)
     else:
-        train(Plan(tmp_path / "work", minutes=0.001, frames=900), tmp_path)
+        whole = Plan(tmp_path / "work", minutes=0.001, frames=900)
+        prepare_inventory(whole, tmp_path)
+        train(whole, tmp_path)
     assert shown and all(bool((tokens == 7).all()) for tokens in shown)

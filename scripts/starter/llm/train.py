@@ -15,7 +15,7 @@ from scripts.starter.clock import flat_then_linear
 from scripts.starter.loop import Loop, Pace
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
-from scripts.starter.together import Training
+from scripts.starter.together import Training, holds_checkpoint
 
 from .batches import (
     Batch,
@@ -107,7 +107,7 @@ def _on(batch: Batch, device: str) -> Batch:
 def prepare_tokenizer(plan: Plan) -> Path:
     """That of what the training starts from, or a new one; ``plan.work`` keeps it."""
     words, init = plan.work / "tokenizer.json", plan.init
-    if words.exists():
+    if words.exists() and holds_checkpoint(plan):
         return words
     plan.work.mkdir(parents=True, exist_ok=True)
     if init is None:
@@ -139,8 +139,10 @@ def load(start: Path, model: Llama) -> dict[str, Any]:
 
 
 def train(plan: Plan) -> Path:
-    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
-    tokenizer = Tokenizer.from_file(str(prepare_tokenizer(plan)))
+    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped.
+    ``plan.work`` holds tokenizer.json.
+    """
+    tokenizer = Tokenizer.from_file(str(plan.work / "tokenizer.json"))
     torch.manual_seed(plan.seed)
     model = Llama(Shape(layers=plan.layers))
     protect = plant_copying(model, plan.seed)

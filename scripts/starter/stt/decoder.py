@@ -5,8 +5,10 @@ decoder's part. The encoder's output takes most of the time, so it is kept and r
 makes large batches cheap, and a rare word is in few of the small ones.
 """
 
+import hashlib
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from .vocabulary import Vocabulary
 _UTTERANCES_A_FILE = 1000
 _COMMON = 0.005  # share of the utterances from which on a word weighs as little as it can
 _LEAST, _HEAVIEST = 5, 4.0
+_TRAINED = ("dec.", "emb.", "tpos", "ln.")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,15 @@ class Heard:
 
 def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
     """What the encoder of ``model`` makes of the speech in ``data``, kept in ``plan.work/heard``
-    and not in memory. What an earlier start of this training heard is not heard again.
+    and not in memory. What an earlier start of this training heard is not heard again, what one
+    with another encoder or other tokens heard is thrown away.
     """
     folder = plan.work / "heard"
-    folder.mkdir(exist_ok=True)
+    mark, listener = folder / "listener", _fingerprint(plan, model)
+    if not mark.exists() or mark.read_text() != listener:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        mark.write_text(listener)
     written = sorted(folder.glob("[0-9]*.pt"))  # and no part of one, left by an interrupt
     heard = [batch for path in written for batch in _read(path)]
     count = sum(len(batch.tokens) for batch in heard)
@@ -89,6 +97,15 @@ def hear(plan: DecoderPlan, data: Path, model: MicroWhisper) -> list[Heard]:
         number += 1
         print(json.dumps({"heard": count}), flush=True)
     return heard
+
+
+def _fingerprint(plan: DecoderPlan, model: MicroWhisper) -> str:
+    """Of all that decides what is heard and how it is written."""
+    found = hashlib.sha256((plan.work / "pieces.json").read_bytes())
+    for name, value in model.named_parameters():
+        if not name.startswith(_TRAINED):
+            found.update(value.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _read(path: Path) -> Iterator[Heard]:
@@ -190,7 +207,7 @@ def train_decoder(plan: DecoderPlan, data: Path) -> Path:
 def _leave_the_decoder(model: MicroWhisper, dropout: float) -> None:
     """Nothing but the decoder and its tables is trained, and dropout is in it alone."""
     for name, value in model.named_parameters():
-        value.requires_grad_(name.startswith(("dec.", "emb.", "tpos", "ln.")))
+        value.requires_grad_(name.startswith(_TRAINED))
     for block in model.dec:
         block.cross.keep = True
         block.drop.p = dropout

@@ -28,7 +28,7 @@ from scripts.starter.clock import cosine
 from scripts.starter.loop import Loop, Pace
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
-from scripts.starter.together import Training
+from scripts.starter.together import Training, holds_checkpoint
 
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce, swapped
 from .dataset import SpeechSet, finished_sets
@@ -55,11 +55,11 @@ class Plan(Training):
 
 
 def prepare_inventory(plan: Training, data: Path) -> None:
-    """Choose the trained tokens and the phoneme names from the first sets, once. What the training
+    """Choose the trained tokens and the phoneme names from the first sets, once a training. What it
     starts from keeps its own tokens, and a checkpoint its phonemes.
     """
     pieces, phones = plan.work / "pieces.json", plan.work / "phones.json"
-    if pieces.exists() and phones.exists():
+    if pieces.exists() and phones.exists() and holds_checkpoint(plan):
         return
     plan.work.mkdir(parents=True, exist_ok=True)
     rows = [row for path in finished_sets(data)[:2] for row in SpeechSet(path).rows]
@@ -198,8 +198,9 @@ def grow(model: MicroWhisper, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def train(plan: Plan, data: Path) -> Path:
-    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped."""
-    prepare_inventory(plan, data)
+    """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped.
+    ``plan.work`` holds pieces.json and phones.json.
+    """
     torch.manual_seed(plan.seed)
     model = build_model(plan.work)
     last = plan.work / "last.pt"
