@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,6 +25,24 @@ def test_a_teacher_of_the_voices_tells_when_each_phoneme_begins_and_ends(tmp_pat
     assert units[-1][2] == pytest.approx(len(sound) / 16000, abs=0.01)
     assert 0.5 < units[-1][2] < 2.0
     assert 0.02 < np.abs(sound).max() < 1.0
+
+
+@pytest.mark.parametrize("cut_short", ["copy", "copytree"])
+def test_a_teacher_whose_copy_was_cut_short_is_copied_again(
+    cut_short: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: Path, to: Path) -> None:
+        if cut_short == "copytree":
+            to.mkdir()
+            to /= "phontab"
+        to.write_bytes(b"")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, cut_short, killed)
+        Teacher(tmp_path, "en")
+    assert Teacher(tmp_path, "en").say("No.")[1]
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_flite_tells_its_phonemes_by_the_names_of_espeak_with_the_time_each_begins(

@@ -46,10 +46,16 @@ class Teacher:
         origin = Path(piper.__file__).parent
         library, data = work / "libteacher.so", work / "espeak-ng-data"
         work.mkdir(parents=True, exist_ok=True)
+        # A copy that was cut short must not count.
         if not library.exists():
-            shutil.copy(origin / "espeakbridge.so", library)
+            partial = work / "libteacher.so.partial"
+            shutil.copy(origin / "espeakbridge.so", partial)
+            partial.rename(library)
         if not data.exists():
-            shutil.copytree(origin / "espeak-ng-data", data)
+            partial = work / "espeak-ng-data.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(origin / "espeak-ng-data", partial)
+            partial.rename(data)
         (data / "voices" / "!v" / "starter").write_text(_VARIANT)
         self._espeak = Espeak(ctypes.PyDLL(str(library)), PHONEMES | IPA, data)
         self._espeak.set_prosody(160, 50, 50)
