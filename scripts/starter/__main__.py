@@ -2,8 +2,16 @@
 
 import argparse
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
+
+
+class _Recipe(Protocol):
+    def require_what_fits(self) -> None: ...
+
+    def run(self) -> Path: ...
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,11 +81,43 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
             return "--minutes 0 leaves the decoder of a start to be trained: expected --init too"
         if not (arguments.minutes or arguments.decoder_minutes):
             return "nothing to do: expected more than 0 of --minutes or of --decoder-minutes"
-    heard = getattr(arguments, "what", None) == "tts"
-    voices: Path | None = arguments.model if heard else getattr(arguments, "voices", None)
-    if voices is not None and not any(voices.glob("*.onnx")):
-        return f"there is no .onnx file in {voices}"
+    if arguments.command in ("check", "sheet", "confusions"):
+        return _mistaken_files(arguments)
+    try:
+        for recipe in _recipes(arguments):
+            recipe.require_what_fits()
+    except (ValueError, RuntimeError) as error:
+        return str(error)
     return None
+
+
+def _mistaken_files(arguments: argparse.Namespace) -> str | None:
+    what = getattr(arguments, "what", arguments.command)
+    if what == "llm" and not _is_gguf(arguments.model):
+        return f"{arguments.model}: expected a GGUF file"
+    if what in ("stt", "confusions") and not (arguments.model / "model.bin").is_file():
+        return f"{arguments.model}: expected a recogniser's folder, with a model.bin"
+    if what in ("tts", "sheet"):
+        voices: Path = arguments.model if what == "tts" else arguments.voices
+        if not any(voices.glob("*.onnx")):
+            return f"there is no .onnx file in {voices}"
+    if what == "confusions":
+        files = [arguments.data.with_suffix(suffix) for suffix in (".jsonl", ".bin")]
+        if missing := [str(path) for path in files if not path.is_file()]:
+            return f"there is no {missing[0]}"
+    if what in ("sheet", "confusions"):
+        if arguments.out.is_dir():
+            return f"{arguments.out} is a folder, expected a file to write"
+        if not arguments.out.parent.is_dir():
+            return f"there is no folder {arguments.out.parent}"
+    return None
+
+
+def _is_gguf(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
 
 
 def _has_card() -> bool:
@@ -122,7 +162,7 @@ def _existing(path: str) -> Path:
     return Path(path)
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _recipes(arguments: argparse.Namespace) -> Iterator[_Recipe]:
     what, minutes, device = arguments.command, arguments.minutes, arguments.device
     init, tiny = arguments.init, arguments.tiny
     # No real training goes on from a trial.
@@ -130,7 +170,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if what in ("tts", "all"):
         from .tts.recipe import Recipe as Tts
 
-        print(Tts(out / "tts", minutes, tiny=tiny).run())
+        yield Tts(out / "tts", minutes, tiny=tiny)
     if what in ("stt", "all"):
         from .stt.recipe import TINY
         from .stt.recipe import Recipe as Stt
@@ -145,11 +185,11 @@ def _train(arguments: argparse.Namespace) -> None:
             processes=arguments.processes,
             keep=arguments.keep,
         )
-        print((replace(recipe, sets=1, sizes=TINY, heard=400) if tiny else recipe).run())
+        yield replace(recipe, sets=1, sizes=TINY, heard=400) if tiny else recipe
     if what in ("llm", "all"):
         from .llm.recipe import Recipe as Llm
 
-        chat = Llm(
+        yield Llm(
             out / "llm",
             minutes,
             device,
@@ -159,7 +199,6 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.processes,
             arguments.layers,
         )
-        print(chat.run())
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -194,7 +233,8 @@ def main() -> None:
 
         draw_sheet(arguments.voices, arguments.out)
     else:
-        _train(arguments)
+        for recipe in _recipes(arguments):
+            print(recipe.run())
 
 
 if __name__ == "__main__":

@@ -36,8 +36,13 @@ def holds_checkpoint(plan: Training) -> bool:
     ``init``.
     """
     begins_here = plan.init is not None and plan.init.parent == plan.work
-    several = (folder for folder in plan.work.glob("*") if folder.name.isdecimal())
-    return begins_here or any((folder / "last.pt").exists() for folder in (plan.work, *several))
+    return begins_here or bool(checkpoints(plan.work))
+
+
+def checkpoints(work: Path) -> list[Path]:
+    """Those with which the training in ``work`` goes on: its own, and one of each process."""
+    several = sorted(folder for folder in work.glob("*") if folder.name.isdecimal())
+    return [last for folder in (work, *several) if (last := folder / "last.pt").exists()]
 
 
 Planned = TypeVar("Planned", bound=Training)

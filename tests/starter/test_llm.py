@@ -31,7 +31,7 @@ from scripts.starter.llm.restore import restore, restore_tokenizer  # noqa: E402
 from scripts.starter.llm.tool_calls import tool_calls  # noqa: E402
 from scripts.starter.llm.train import Plan as ChatPlan  # noqa: E402
 from scripts.starter.llm.train import load as load_chat  # noqa: E402
-from scripts.starter.llm.train import loss_of, loss_of_rows, prepare_tokenizer  # noqa: E402
+from scripts.starter.llm.train import loss_of, loss_of_rows, prepare_tokenizer, require_layers  # noqa: E402
 from scripts.starter.llm.train import train as train_chat  # noqa: E402
 from tests.starter.material import CHAT  # noqa: E402
 
@@ -79,7 +79,9 @@ def test_attention_sees_the_past_only_and_a_profile_that_all_calls_share() -> No
     torch.testing.assert_close(apart, together, rtol=1e-4, atol=1e-4)
 
 
-def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained() -> None:
+def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained(
+    tmp_path: Path,
+) -> None:
     shipped = restore(CHAT)
     layers = 1 + max(int(name.split(".")[1]) for name in shipped if name.startswith("blocks."))
     small, large = Llama(Shape(layers=layers)), Llama(Shape(layers=layers + 2))
@@ -90,7 +92,7 @@ def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained
     with torch.no_grad():
         torch.testing.assert_close(large.hidden(ids), small.hidden(ids))
     with pytest.raises(ValueError, match=f"has {layers} layers, expected at most {layers - 1}"):
-        load_chat(CHAT, Llama(Shape(layers=layers - 1)))
+        require_layers(ChatPlan(tmp_path, minutes=1, init=CHAT, layers=layers - 1))
     large.hidden(ids).square().sum().backward()
     assert large.blocks[-1].down.weight.grad.abs().sum() > 0, "and the new layers can learn"
 
@@ -109,12 +111,14 @@ def test_a_tokenizer_is_that_of_a_checkpoint_or_it_is_taken_from_the_start(
     assert prepare_tokenizer(plan).read_bytes() == (b"{}" if checkpoint else wanted)
 
 
-def test_a_stopped_training_goes_on_with_as_many_layers_as_it_began_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoint", ["last.pt", "2/last.pt"])
+def test_a_stopped_training_goes_on_with_as_many_layers_as_it_began_with(
+    checkpoint: str, tmp_path: Path
+) -> None:
     plan = ChatPlan(tmp_path, minutes=1, init=CHAT, layers=2)
-    prepare_tokenizer(plan)
-    stopped = Llama(Shape(layers=1))
-    content = {"model": stopped.state_dict(), "config": stopped.config()}
-    torch.save(content, tmp_path / "last.pt")
+    last = tmp_path / checkpoint
+    last.parent.mkdir(exist_ok=True)
+    torch.save({"model": Llama(Shape(layers=1)).state_dict()}, last)
     with pytest.raises(ValueError, match=r"last\.pt has 1 layers, expected 2"):
         train_chat(plan)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from scripts.starter import __main__ as driver
-from tests.starter.material import MODELS
+from tests.starter.material import CHAT, MODELS, write_speech_set
 
 torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
 
@@ -28,18 +30,47 @@ torch = pytest.importorskip("torch", reason="the extra 'starter' is not installe
         ("llm --minutes 5 --device cuda", "PyTorch finds no graphics card here"),
         ("check tts models/starter/llm", "there is no .onnx file in models/starter/llm"),
         ("check tts models/starter/nowhere", "there is no models/starter/nowhere"),
+        ("check llm models/starter/llm", "models/starter/llm: expected a GGUF file"),
+        ("check llm models/starter/stt/model.bin", "model.bin: expected a GGUF file"),
+        ("check stt models/starter/llm", "llm: expected a recogniser's folder"),
         ("sheet models/starter/llm sheet.png", "there is no .onnx file in models/starter/llm"),
+        ("sheet models/starter/tts nowhere/sheet.png", "there is no folder nowhere"),
+        ("confusions models/starter/llm SET out.json", "llm: expected a recogniser's folder"),
+        ("confusions models/starter/stt nowhere out.json", "there is no nowhere.jsonl"),
+        ("confusions models/starter/stt SET nowhere/out.json", "there is no folder nowhere"),
+        ("confusions models/starter/stt SET models", "models is a folder, expected a file"),
+        (f"llm --minutes 5 --layers 3 --init {CHAT}", "layers, expected at most 3"),
+        ("llm --minutes 5 --processes 2 --out OF_ONE", "holds a training by 1 processes"),
+        ("stt --minutes 5 --processes 2 --out OF_ONE", "holds a training by 1 processes"),
+        (
+            "stt --minutes 0 --decoder-minutes 5 --init models/starter/stt --processes 2"
+            " --out OF_ONE",
+            "decoder holds a training by 1 processes",
+        ),
+        ("llm --minutes 5 --layers 3 --out OF_ONE", "last.pt has 1 layers, expected 3"),
+        ("all --minutes 5 --layers 3 --out OF_ONE", "last.pt has 1 layers, expected 3"),
+        ("tts --minutes 5", "flite not found; apt-get install"),
     ],
 )
 def test_what_does_not_fit_together_is_told_before_anything_is_made(
     arguments: str,
     message: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    write_speech_set(tmp_path / "set", ["hello"])
+    for work in ("stt/work", "stt/decoder", "llm/work"):
+        (tmp_path / work).mkdir(parents=True)
+        weights = {"blocks.0.norm1.weight": torch.ones(1)}
+        torch.save({"model": weights}, tmp_path / work / "last.pt")
+    arguments = arguments.replace("OF_ONE", str(tmp_path)).replace("SET", str(tmp_path / "set"))
+    missing = arguments.startswith("tts")
+    monkeypatch.setattr(shutil, "which", lambda name: None if missing else name)
     monkeypatch.chdir(MODELS.parents[1])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["starter", *arguments.split()])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as end:
         driver.main()
-    assert message in capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]

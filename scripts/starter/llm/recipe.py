@@ -1,9 +1,15 @@
 """The whole way to a chat model: tokenizer, training, export, scores."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .train import Plan
 
 
 @dataclass(frozen=True)
@@ -22,25 +28,33 @@ class Recipe:
     processes: int = 1
     layers: int | None = None
 
+    def require_what_fits(self) -> None:
+        """Tells mistakes before time is spent.
+
+        Raises:
+            ValueError: the start, or a training that goes on, has other processes or layers.
+        """
+        from scripts.starter.together import require_same_processes
+
+        from .train import require_layers
+
+        plan = self._plan()
+        require_same_processes(plan.work, self.processes)
+        require_layers(plan)
+
     def run(self) -> Path:
-        """Gives the model file."""
-        from scripts.starter.together import require_same_processes, train_together
+        """Gives the model file.
+
+        Raises:
+            ValueError: see ``require_what_fits``.
+        """
+        from scripts.starter.together import train_together
 
         from .export import export
-        from .model import Shape
-        from .train import Plan, prepare_tokenizer, train
+        from .train import prepare_tokenizer, train
 
-        work, model = self.out / "work", self.out / "model.gguf"
-        require_same_processes(work, self.processes)
-        plan = Plan(
-            work,
-            self.minutes,
-            self.init,
-            self.device,
-            self.draw,
-            confusions=self.confusions,
-            layers=self.layers or Shape.layers,
-        )
+        self.require_what_fits()
+        plan, model = self._plan(), self.out / "model.gguf"
         words = prepare_tokenizer(plan)
         several = self.processes > 1
         checkpoint = (
@@ -48,6 +62,20 @@ class Recipe:
         )
         export(checkpoint, words, model)
         return model
+
+    def _plan(self) -> Plan:
+        from .model import Shape
+        from .train import Plan
+
+        return Plan(
+            self.out / "work",
+            self.minutes,
+            self.init,
+            self.device,
+            self.draw,
+            confusions=self.confusions,
+            layers=self.layers or Shape.layers,
+        )
 
 
 def check(model: Path, calls: int, show: bool, tool_turns: int) -> None:

@@ -19,10 +19,15 @@ def restore(path: Path) -> dict[str, torch.Tensor]:
         return torch.tensor(dequantize(tensor.data, tensor.tensor_type))
 
     weights = {"emb.weight": take("token_embd"), "norm.weight": take("output_norm")}
-    for layer in range(sum(name.endswith("attn_norm.weight") for name in tensors)):
+    for layer in range(count_layers(path)):
         for ours, theirs in (MATRICES | {"norm1": "attn_norm", "norm2": "ffn_norm"}).items():
             weights[f"blocks.{layer}.{ours}.weight"] = take(f"blk.{layer}.{theirs}")
     return weights
+
+
+def count_layers(path: Path) -> int:
+    """How many layers the model in a GGUF file has."""
+    return sum(tensor.name.endswith("attn_norm.weight") for tensor in GGUFReader(path).tensors)
 
 
 def restore_tokenizer(path: Path, out: Path) -> None:

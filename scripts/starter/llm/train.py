@@ -15,7 +15,7 @@ from scripts.starter.clock import flat_then_linear
 from scripts.starter.loop import Loop, Pace
 from scripts.starter.muon import Muon
 from scripts.starter.precision import mixed_precision
-from scripts.starter.together import Training, holds_checkpoint
+from scripts.starter.together import Training, checkpoints, holds_checkpoint
 
 from .batches import (
     Batch,
@@ -27,7 +27,7 @@ from .batches import (
     recall_batch,
 )
 from .model import Llama, Shape, plant_copying
-from .restore import restore, restore_tokenizer
+from .restore import count_layers, restore, restore_tokenizer
 from .tokenizer import train_tokenizer
 
 _RECALL_EVERY = 24
@@ -119,19 +119,33 @@ def prepare_tokenizer(plan: Plan) -> Path:
     return words
 
 
-def load(start: Path, model: Llama) -> dict[str, Any]:
-    """The state of ``start`` for a freshly planted ``model``, which may have more layers.
+def require_layers(plan: Plan) -> None:
+    """A model only grows by layers, and only where a training begins.
 
     Raises:
-        ValueError: it has fewer.
+        ValueError: the start of ``plan`` has more, or the checkpoint in ``plan.work`` others.
     """
+    found = checkpoints(plan.work)
+    for last in found:
+        if (layers := _layers_of(last)) != plan.layers:
+            raise ValueError(f"{last} has {layers} layers, expected {plan.layers}")
+    if not found and plan.init is not None and (layers := _layers_of(plan.init)) > plan.layers:
+        raise ValueError(f"{plan.init} has {layers} layers, expected at most {plan.layers}")
+
+
+def _layers_of(start: Path) -> int:
+    if start.suffix == ".gguf":
+        return count_layers(start)
+    weights = torch.load(start, map_location="cpu", weights_only=True, mmap=True)["model"]
+    return sum(name.endswith("norm1.weight") for name in weights)
+
+
+def load(start: Path, model: Llama) -> dict[str, Any]:
+    """The state of ``start`` for a freshly planted ``model``, which may have more layers."""
     if start.suffix == ".gguf":
         state: dict[str, Any] = {"model": restore(start)}
     else:
         state = torch.load(start, map_location="cpu", weights_only=True)
-    found = sum(name.endswith("norm1.weight") for name in state["model"])
-    if found > model.shape.layers:
-        raise ValueError(f"{start} has {found} layers, expected at most {model.shape.layers}")
     grown = model.state_dict() | state["model"]
     if len(grown) > len(state["model"]):
         state.pop("opts", None)  # they belong to the smaller model
@@ -142,6 +156,7 @@ def train(plan: Plan) -> Path:
     """Train for ``plan.minutes`` of work and give the checkpoint; goes on where it was stopped.
     ``plan.work`` holds tokenizer.json.
     """
+    require_layers(plan)
     tokenizer = Tokenizer.from_file(str(plan.work / "tokenizer.json"))
     torch.manual_seed(plan.seed)
     model = Llama(Shape(layers=plan.layers))
@@ -151,10 +166,6 @@ def train(plan: Plan) -> Path:
     state: dict[str, Any] = {}
     if start is not None:
         state = load(start, model)
-        if last.exists() and state["config"]["layers"] != plan.layers:
-            raise ValueError(
-                f"{last} has {state['config']['layers']} layers, expected {plan.layers}"
-            )
         model.load_state_dict(state["model"])
     model.to(plan.device)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not n.startswith("emb")]

@@ -58,23 +58,37 @@ class Recipe:
                 count, hours = make_set(path, self.sizes, seed + number, self.voices)
                 print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
 
-    def run(self) -> Path:
-        """Gives the folder of the model.
+    def require_what_fits(self) -> None:
+        """Tells mistakes before time is spent.
 
         Raises:
-            ValueError: no time to train is given, or no start where one is needed.
+            ValueError: no time to train is given, or no start where one is needed, or a training
+                that goes on has other processes.
         """
-        from .export import export
-        from .train import keep_of_start
+        from scripts.starter.together import require_same_processes
 
         if not self.minutes + self.decoder_minutes:
             raise ValueError("nothing to do: expected minutes or decoder_minutes above 0")
         if self.init is None and self.keep:
             raise ValueError("keep is a share of a start, expected init too")
-        start = self.init
-        if start is None and not self.minutes:
+        if self.init is None and not self.minutes:
             raise ValueError("a decoder is trained alone behind a start, expected init too")
+        for part, minutes in (("work", self.minutes), ("decoder", self.decoder_minutes)):
+            if minutes:
+                require_same_processes(self.out / part, self.processes)
+
+    def run(self) -> Path:
+        """Gives the folder of the model.
+
+        Raises:
+            ValueError: see ``require_what_fits``.
+        """
+        from .export import export
+        from .train import keep_of_start
+
+        self.require_what_fits()
         self.make_speech()
+        start = self.init
         if start is None or self.minutes:
             start = self._train_all()
         checkpoint = self._train_decoder(start) if self.decoder_minutes else start
@@ -104,11 +118,10 @@ class Recipe:
         return self._train(train, plan)
 
     def _train(self, train: Callable[..., Path], plan: Training) -> Path:
-        from scripts.starter.together import require_same_processes, train_together
+        from scripts.starter.together import train_together
 
         from .train import prepare_inventory
 
-        require_same_processes(plan.work, self.processes)
         prepare_inventory(plan, self.out / "data")
         alone = partial(train, data=self.out / "data")
         if self.processes == 1:

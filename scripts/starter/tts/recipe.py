@@ -24,6 +24,10 @@ class Recipe:
     minutes: float
     tiny: bool = False
 
+    def require_what_fits(self) -> None:
+        """Tells what is missing before time is spent."""
+        require_programs(espeak=False)  # espeak-ng comes with piper-tts
+
     def run(self) -> Path:
         """Gives the folder of the voices."""
         from .calibrate import harmonic_gain
@@ -31,7 +35,7 @@ class Recipe:
         from .export import STYLES, export
         from .train import Plan, train
 
-        require_programs(espeak=False)  # espeak-ng comes with piper-tts
+        self.require_what_fits()
         work, voices = self.out / "work", self.out / "voices"
         for number, source in enumerate(SOURCES):
             count = 60 if self.tiny else int(_SENTENCES * source.share)
