@@ -106,14 +106,12 @@ class PromptBuilder:
         turns = list(messages[len(system) :])
         max_tokens = max(max_tokens, 1)
         room = self._limit - min(max_tokens, _FEWEST_REPLY_TOKENS)
-        tokens = self._tokens(system + turns)
         prefix = self._prefix(system[0].content) if system else ()
         half = (self._cells - len(prefix)) // 2
         # A long reply takes no more than half of the call's share: the rest is for what was said.
         share = min(self._limit - max_tokens, len(prefix) + half - min(max_tokens, half // 2))
         # max_tokens may shrink only when dropping turns does not help any more.
-        if len(tokens) > share:
-            tokens = self._shortened(system, turns, share, room)
+        tokens = self._newest(system, turns, share) or self._last(system, turns, room)
         return Prompt(
             tokens=tuple(tokens),
             shared=min(common_prefix(tokens, list(prefix)), len(tokens) - 1),
@@ -143,16 +141,32 @@ class PromptBuilder:
                 "that one call can use; shorten the profile or choose a longer context"
             )
 
-    def _shortened(
-        self, system: list[ChatMessage], turns: list[ChatMessage], share: int, room: int
-    ) -> list[int]:
-        """The newest turns that fit the share, or as much of the last one as there is room for."""
-        drops = range(_DROP_STEP, len(turns), _DROP_STEP)
+    def _newest(
+        self, system: list[ChatMessage], turns: list[ChatMessage], share: int
+    ) -> list[int] | None:
+        """The newest turns that fit the share; None if not even the last ones do.
+
+        Looked for from the end, as a call may be many times as long as what fits.
+        """
+        drops = range(0, max(1, len(turns)), _DROP_STEP)
+        found: dict[int, list[int]] = {}
+
+        def fits(at: int) -> bool:
+            found[at] = self._tokens(system + turns[drops[at] :])
+            return len(found[at]) <= share
+
+        at, step = len(drops) - 1, 1
+        if not fits(at):
+            return None
+        while at > 0 and fits(max(0, at - step)):
+            at, step = max(0, at - step), 2 * step
         fewest = bisect.bisect_left(
-            drops, True, key=lambda n: len(self._tokens(system + turns[n:])) <= share
+            range(len(drops)), True, min(at, max(0, at - step) + 1), at, key=fits
         )
-        if fewest < len(drops):
-            return self._tokens(system + turns[drops[fewest] :])
+        return found[fewest]
+
+    def _last(self, system: list[ChatMessage], turns: list[ChatMessage], room: int) -> list[int]:
+        """As much of the end of the last turn as there is room for."""
         last = turns[-1] if turns else _SILENT_TURN
         text = last.content
         while True:

@@ -153,6 +153,35 @@ def test_a_long_reply_takes_no_more_than_half_of_what_one_call_may_have() -> Non
     assert "turn 00" in prompt and prompt.endswith("<user>last words\n<assistant>")
 
 
+def test_a_prompt_costs_no_more_for_what_was_said_long_ago() -> None:
+    class Counted(Characters):
+        read = 0
+
+        def tokenize(self, text: str) -> list[int]:
+            self.read += len(text)
+            return super().tokenize(text)
+
+    def cost(turns: int) -> int:
+        vocabulary = Counted(OPEN)
+        prompts = PromptBuilder(vocabulary, 300, 10_000)
+        prompts.build(conversation(turns), 40)
+        return vocabulary.read
+
+    assert cost(2000) < 1.2 * cost(40), "longer numbers of the turns apart"
+
+
+@pytest.mark.parametrize("turns", range(41))
+def test_as_many_turns_are_kept_as_fit_in_steps(turns: int) -> None:
+    prompt = text(builder(limit=300).build(conversation(turns), 40).tokens)
+    all_of_it = text(builder(limit=9000).build(conversation(turns), 40).tokens)
+    kept = prompt.removeprefix("<system>Be brief.\n")
+    assert all_of_it.endswith(kept) and len(prompt) <= 300 - 40
+    dropped = all_of_it.removeprefix("<system>Be brief.\n").removesuffix(kept).count("<")
+    assert dropped % 8 == 0
+    before = sum(len(part) + 1 for part in all_of_it.split("<")[2 + dropped - 8 : 2 + dropped])
+    assert dropped == 0 or len(prompt) + before > 300 - 40, "no step less would have fitted"
+
+
 def test_last_words_stay_whole_where_a_shorter_reply_has_room_beside_them() -> None:
     messages = (SYSTEM, ChatMessage("user", "x" * 200))
     prompt = builder(limit=300).build(messages, 80)
