@@ -10,17 +10,9 @@ QUESTION = "Teeth cleaning costs one hundred and fifty dirhams. Would you like t
 
 
 def interrupts(
-    text: str,
-    language: str,
-    speaking: str,
-    before: str,
-    since: str,
-    *,
-    short: bool = False,
-    in_doubt: bool = False,
+    text: str, language: str, speaking: str, before: str, since: str, **how: bool
 ) -> bool:
-    verdict = judge(text, language, speaking, before, since, short=short, in_doubt=in_doubt)
-    return verdict is Verdict.INTERRUPTS
+    return judge(text, language, speaking, before, since, **how) is Verdict.INTERRUPTS
 
 
 @pytest.mark.parametrize(
