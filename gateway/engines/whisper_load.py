@@ -50,8 +50,21 @@ def open_whisper(
     _check_files(path)
     config = _read_json(path / "config.json")
     tokenizer = _read_tokenizer(path)
-    _check_languages(path, config, tokenizer, languages)
     _check_numbers(path, config, tokenizer)
+    whisper = _on_device(path, device, compute_type, threads, workers)
+    tokens = {token["id"]: token["content"].strip("<|>") for token in tokenizer["added_tokens"]}
+    listed = [tokens[number] for number in config.get("lang_ids") or () if number in tokens]
+    if not whisper.model.is_multilingual:  # some of these list languages all the same
+        listed = ["en"]
+    elif not listed and len(languages) == 1:
+        listed = list(tokens.values())
+    _check_languages(path, listed, languages)
+    return whisper
+
+
+def _on_device(
+    path: Path, device: Device, compute_type: str, threads: int, workers: int
+) -> WhisperModel:
     problem = None
     if device != "cpu" and ctranslate2.get_cuda_device_count():
         try:
@@ -134,15 +147,13 @@ def _read_tokenizer(path: Path) -> dict[str, Any]:
     return tokenizer
 
 
-def _check_languages(
-    path: Path, config: dict[str, Any], tokenizer: dict[str, Any], languages: Sequence[str]
-) -> None:
-    """Conversions list the tokens of their languages; an empty list is an English-only model."""
-    tokens = {token["id"]: token["content"].strip("<|>") for token in tokenizer["added_tokens"]}
-    listed = config.get("lang_ids")
-    if listed is None:
-        listed = tokens
-    known = {tokens[number] for number in listed if number in tokens} or {"en"}
+def _check_languages(path: Path, known: Sequence[str], languages: Sequence[str]) -> None:
+    """Of several languages CTranslate2 only detects those that the conversion lists."""
+    if not known:
+        raise ModelError(
+            f"speech model {path}: config.json lists no languages (lang_ids), so that of a caller "
+            "cannot be detected; take config.json from another conversion of this model"
+        )
     missing = [language for language in languages if language not in known]
     if missing or not languages:
         raise ModelError(

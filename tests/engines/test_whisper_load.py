@@ -115,9 +115,29 @@ def test_a_vocabulary_of_lines_is_read_too(tmp_path: Path) -> None:
     assert load_model(WhisperSettings(path, device="cpu", threads=1)).languages
 
 
-def test_a_conversion_need_not_list_its_languages(tmp_path: Path) -> None:
-    path = edited_copy(tmp_path, "config.json", {"lang_ids": None})
-    assert load_model(WhisperSettings(path, device="cpu", threads=1)).languages
+@pytest.mark.parametrize("listed", [None, []])
+def test_a_conversion_that_lists_no_languages_serves_only_one(
+    tmp_path: Path, listed: list[int] | None
+) -> None:
+    """CTranslate2 detects none, so every caller would be taken for one of the first language."""
+    path = edited_copy(tmp_path, "config.json", {"lang_ids": listed})
+    with pytest.raises(ModelError, match=r"lists no languages \(lang_ids\)"):
+        load_model(WhisperSettings(path, device="cpu", threads=1))
+    one = WhisperSettings(path, languages=("ru",), device="cpu", threads=1)
+    assert load_model(one).languages == ("ru",)
+    with pytest.raises(ModelError, match="does not know the language xx"):
+        load_model(replace(one, languages=("xx",)))
+
+
+def test_an_english_model_is_told_although_its_conversion_lists_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of Whisper's ``.en`` models do: the tokens of the languages are in their vocabulary."""
+    monkeypatch.setattr("ctranslate2.models.Whisper.is_multilingual", property(lambda _: False))
+    for languages in (("en", "ar", "ru"), ("ru",)):
+        with pytest.raises(ModelError, match="does not know the language .*ru; it knows en"):
+            load_model(replace(SETTINGS, languages=languages, threads=1))
+    assert load_model(replace(SETTINGS, languages=("en",), threads=1)).languages == ("en",)
 
 
 def test_an_unknown_kind_of_model_is_not_taken_for_a_compute_type(tmp_path: Path) -> None:
