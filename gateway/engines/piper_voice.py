@@ -207,6 +207,9 @@ def _read_config(path: Path) -> PiperConfig:
             )
     try:
         content: dict[str, Any] = json.loads(config_path.read_bytes())
+        # As Python spells the value itself, in some published voices (es_MX-ald-medium).
+        if content.get("phoneme_type") == "PhonemeType.ESPEAK":
+            content["phoneme_type"] = PhonemeType.ESPEAK
         config = PiperConfig.from_dict(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(

@@ -327,6 +327,14 @@ def test_a_phoneme_beyond_those_of_the_model_is_told_before_a_call_needs_it(
     assert "numbers a phoneme 9999" in load_error("ru", VoiceSettings(voice_copy))
 
 
+def test_a_voice_that_spells_its_phoneme_type_as_python_does_speaks(voice_copy: Path) -> None:
+    """As some published voices do; their language is checked too."""
+    edit_config(voice_copy, {"phoneme_type": "PhonemeType.ESPEAK"})
+    piece = Piece(TEXTS["ru"], SENTENCE_PAUSE_S)
+    assert len(load_voice("ru", VoiceSettings(voice_copy), -20.0).speak(piece).samples)
+    assert "speaks 'ru'" in load_error("en", VoiceSettings(voice_copy))
+
+
 def test_a_voice_that_cannot_be_heard_is_refused(voice_copy: Path) -> None:
     sounds = json.loads(voice_copy.with_name("voice.onnx.json").read_bytes())["phoneme_id_map"]
     edit_config(voice_copy, {"phoneme_id_map": {key: sounds[key] for key in ("^", "$", "_")}})
