@@ -18,7 +18,13 @@ from gateway.engines.base import EngineLoad, Priority, TranscribeRequest, Transc
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.microbatch import BatchPolicy, DroppedError, MicroBatcher
 from gateway.engines.model_errors import model_errors
-from gateway.engines.whisper_guards import MIN_AVG_LOGPROB, Verdict, is_silent, judge
+from gateway.engines.whisper_guards import (
+    MIN_AVG_LOGPROB,
+    Verdict,
+    is_silent,
+    judge,
+    without_credits,
+)
 from gateway.engines.whisper_load import Device, open_whisper
 from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
 from gateway.engines.whisper_window import (
@@ -147,9 +153,10 @@ class WhisperTranscriber:
     async def _recognise(self, clip: Clip, window: int, priority: Priority) -> Recognition:
         try:
             # Weighed in mel frames: long windows must not pile up in front of short ones.
-            return await self._batcher.submit(clip, window, priority, weight=window)
+            found = await self._batcher.submit(clip, window, priority, weight=window)
         except DroppedError as error:
             raise TranscriptionError(str(error)) from error
+        return replace(found, text=without_credits(found.text))
 
     def _judge(self, clip: Clip, recognition: Recognition, *, last: bool) -> Verdict:
         return judge(

@@ -307,6 +307,13 @@ def test_a_caller_who_repeats_himself_is_heard_after_a_second_attempt() -> None:
     assert hear(Scripted([recognition(said)]), Priority.PARTIAL) == said, "and at once in a partial"
 
 
+def test_credits_that_the_decoder_makes_up_are_nothing_at_once() -> None:
+    for priority in (Priority.FINAL, Priority.PARTIAL):
+        model = Scripted([recognition("Субтитры сделал DimaTorzok")])
+        assert hear(model, priority) == ""
+        assert model.windows == [200]
+
+
 def test_a_loop_of_the_decoder_is_nothing_after_a_second_attempt() -> None:
     loop = "ля" * 21
     assert hear(Scripted([recognition(loop), recognition(loop)])) == ""

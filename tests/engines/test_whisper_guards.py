@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from gateway.audio.pcm import SAMPLE_RATE
-from gateway.engines.whisper_guards import Verdict, compression_ratio, has_loop, is_silent, judge
+from gateway.engines.whisper_guards import (
+    Verdict,
+    compression_ratio,
+    has_loop,
+    is_silent,
+    judge,
+    without_credits,
+)
 from gateway.engines.whisper_window import FULL_WINDOW, choose_window, split_at_quiet
 
 
@@ -28,6 +35,38 @@ def test_guards_tell_speech_from_inventions(
     text: str, duration_s: float, avg_logprob: float, no_speech_prob: float, verdict: Verdict
 ) -> None:
     assert judge(text.strip(), duration_s, avg_logprob, no_speech_prob) is verdict
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        ("Субтитры сделал DimaTorzok", ""),
+        ("Редактор субтитров А.Семкин Корректор А.Егорова", ""),
+        ("До свидания. Субтитры создавал DimaTorzok", "До свидания."),
+        ("До свидания Субтитры создавал DimaTorzok", "До свидания"),
+        ("Продолжение следует...", ""),
+        ("Yes. Thanks for watching!", "Yes."),
+        ("Subtitles by the Amara.org community", ""),
+        ("اشتركوا في القناة", ""),
+        ("ترجمة نانسي قنقر", ""),
+    ],
+)
+def test_credits_of_subtitles_are_not_taken_for_speech(heard: str, said: str) -> None:
+    assert without_credits(heard) == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "У вас есть субтитры?",
+        "Спасибо за просмотр квартиры.",
+        "Thank you for watching my dog.",
+        "I said thanks for watching.",
+        "Как подписаться на канал?",
+    ],
+)
+def test_what_callers_say_about_such_things_is_kept(said: str) -> None:
+    assert without_credits(said) == said
 
 
 def test_phone_numbers_are_not_loops() -> None:
