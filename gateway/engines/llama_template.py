@@ -182,26 +182,31 @@ class PromptBuilder:
         )
 
     def _prefix(self, system_prompt: str) -> tuple[int, ...]:
-        prefix = self._prefixes.get(system_prompt)
+        system = ChatMessage("system", system_prompt)
+        # Known by the rendered text: some templates tell the date in it.
+        text = self._text([system, ChatMessage("user", "0")])
+        prefix = self._prefixes.get(text)
         if prefix is None:
-            system = ChatMessage("system", system_prompt)
             a = self._tokens([system, ChatMessage("user", "0")])
             # A word: a template may put a blank in front, which a digit leaves a token of its own.
             b = self._tokens([system, ChatMessage("user", "a")])
             prefix = tuple(a[: common_prefix(a, b)])
             while len(self._prefixes) >= 64:
                 del self._prefixes[next(iter(self._prefixes))]
-            self._prefixes[system_prompt] = prefix
+            self._prefixes[text] = prefix
         return prefix
 
     def _tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
-        try:
-            tokens = self._vocabulary.tokenize(self._render(messages))
-        except (TemplateError, ValueError, TypeError) as error:
-            raise ChatError(f"the chat template refused the conversation: {error}") from error
+        tokens = self._vocabulary.tokenize(self._text(messages))
         if self._bos is not None and tokens[:1] != [self._bos]:
             tokens.insert(0, self._bos)
         return tokens
+
+    def _text(self, messages: Sequence[ChatMessage]) -> str:
+        try:
+            return self._render(messages)
+        except (TemplateError, ValueError, TypeError) as error:
+            raise ChatError(f"the chat template refused the conversation: {error}") from error
 
     def _render(self, messages: Sequence[ChatMessage]) -> str:
         clean = [m if m.role == "system" else self._uncontrolled(m) for m in messages]

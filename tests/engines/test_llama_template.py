@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from gateway.engines.base import ChatMessage
 from gateway.engines.llama_template import PromptBuilder
@@ -210,6 +211,20 @@ def test_system_message_larger_than_the_context_is_refused() -> None:
     with pytest.raises(ModelError, match="more than half of the 300"):
         prompts.check_system_prompt("s" * 300)
     prompts.check_system_prompt("s" * 30)
+
+
+def test_the_shared_prefix_follows_the_date_that_a_template_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    days = iter(["1 May", "2 May"])
+    today = next(days)
+    monkeypatch.setattr(Jinja2ChatFormatter, "strftime_now", staticmethod(lambda _: today))
+    prompts = builder("[{{ strftime_now('%d %b') }}]" + OPEN)
+    first = prompts.build(GREETED, 20)
+    today = next(days)
+    second = prompts.build(GREETED, 20)
+    for prompt, day in ((first, "1 May"), (second, "2 May")):
+        assert text(prompt.tokens[: prompt.shared]) == f"[{day}]<system>Be brief.\n<"
 
 
 def test_prompt_without_system_message_shares_nothing() -> None:
