@@ -11,8 +11,8 @@ out. Rules, in order:
   between turns; the prefix shared by many calls (the system prompt) is prefilled once in a
   sequence of its own, and the requests that need it wait for it;
 * a request is admitted only when all cells it may need are free or held by idle sequences, so an
-  admitted request always finishes. Idle sequences give way in least-recently-used order, call
-  sequences before shared prefixes;
+  admitted request always finishes. Idle sequences give way in least-recently-used order, but the
+  shared prefix used last (older ones may tell another day's date) after all others;
 * a request that finds no room is overtaken by those of its priority that do, but not for ever;
 * when a FINAL request finds no room, the newest running speculation is dropped; when the waiting
   list is full, waiting speculation is dropped first, else the newcomer.
@@ -356,7 +356,9 @@ class SlotScheduler:
         idle = [s for s in self._slots.values() if s.job is None and s is not spare]
         if not idle:
             return False
-        self._remove(min(idle, key=lambda s: (s.call_id is None, s.last_used, s.sequence)))
+        newest = max((s.last_used for s in self._slots.values() if s.call_id is None), default=0)
+        old = [s for s in idle if s.call_id is not None or s.last_used < newest] or idle
+        self._remove(min(old, key=lambda s: (s.last_used, s.sequence)))
         self.counters.evicted += 1
         return True
 

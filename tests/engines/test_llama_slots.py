@@ -258,6 +258,29 @@ def test_idle_sequences_are_evicted_least_recently_used_first() -> None:
     assert model.scheduler.counters.reused == reused + 3
 
 
+def test_an_old_shared_prefix_is_evicted_in_its_turn_and_the_one_used_last_after_all_others() -> (
+    None
+):
+    """A template that tells the date makes another one every day."""
+    model = scheduler(sequences=4)
+    today = (*SYSTEM[:-1], 99)
+    for id, prefix in enumerate((SYSTEM, today)):
+        model.submit(request(id, (*prefix, 1), shared=len(SYSTEM)))
+        model.drain()
+
+    def prefilled(id: int, prompt: tuple[int, ...], call: str = "") -> int:
+        before = model.scheduler.counters.prefilled
+        model.submit(request(id, prompt, call=call, shared=len(SYSTEM) if len(prompt) > 2 else 0))
+        model.drain()
+        return model.scheduler.counters.prefilled - before
+
+    assert prefilled(2, (2, 3)) == 2
+    assert prefilled(3, (*SYSTEM, 1, 5), call="call0") == 1, "not call0 gave way to it"
+    for id in range(4, 8):
+        assert prefilled(id, (id, id + 1)) == 2
+    assert prefilled(8, (*today, 8)) == 1
+
+
 def test_request_waits_for_cells_until_a_running_one_ends() -> None:
     model = scheduler(cells=20, sequences=4)
     model.submit(request(0, tuple(range(1, 11)), max_tokens=5))
