@@ -122,6 +122,8 @@ class ReplyTask:
                 "the model asked for %d tool calls, which nothing carries out",
                 len(tool_calls.calls),
             )
+        if tool_calls.thought:
+            log.warning("the chat model thinks before it answers, and the caller waits for that")
         self._pieces.put_nowait(None)
 
     def _put(self, piece: str) -> None:

@@ -20,6 +20,8 @@ from gateway.errors import ChatError, ModelError
 _DROP_STEP = 8
 _FEWEST_REPLY_TOKENS = 16
 _SILENT_TURN = ChatMessage("user", "…")
+# What makes a model answer at once whose template has it think first, by the end of its prompt.
+_AT_ONCE = {"<think>": "\n\n</think>\n\n", "<|start|>assistant": "<|channel|>final<|message|>"}
 
 
 class Vocabulary(Protocol):
@@ -215,10 +217,14 @@ class PromptBuilder:
         plain: list[Any] = [{"role": m.role, "content": m.content} for m in clean]
         response = self._format(
             messages=plain,
-            # Hybrid reasoning models would think aloud on the phone.
+            # Nobody waits on the phone for what a model thinks.
             enable_thinking=False,
         )
-        return str(response.prompt)
+        prompt = str(response.prompt)
+        for end, more in _AT_ONCE.items():
+            if prompt.rstrip().endswith(end):
+                prompt = prompt.rstrip() + more
+        return prompt
 
     def _uncontrolled(self, message: ChatMessage) -> ChatMessage:
         """The message without control tokens: nobody but the template speaks as the system."""

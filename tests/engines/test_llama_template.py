@@ -99,6 +99,20 @@ def test_system_text_stays_in_front_where_the_template_would_put_it_into_the_las
     assert text(prompt.tokens) == "<user>Be brief.\n\n…\n<assistant>Hello!\n<user>Hi\n<assistant>"
 
 
+@pytest.mark.parametrize(
+    ("end", "closed"),
+    [
+        ("<think>\n", "<think>\n\n</think>\n\n"),  # DeepSeek R1, Qwen3 Thinking
+        ("<think>\n\n</think>\n\n", "<think>\n\n</think>\n\n"),  # Qwen3
+        ("<|start|>assistant", "<|start|>assistant<|channel|>final<|message|>"),  # gpt-oss
+        ("<assistant>\n", "<assistant>\n"),
+    ],
+)
+def test_a_model_whose_template_has_it_think_answers_at_once(end: str, closed: str) -> None:
+    template = OPEN.replace("<assistant>", "") + "{{ " + repr(end) + " }}"
+    assert text(builder(template).build(GREETED, 20).tokens).endswith(f"Hi\n{closed}")
+
+
 def test_beginning_of_sequence_is_added_once() -> None:
     assert builder(adds_bos=True).build(GREETED, 20).tokens[:2] == (2, ord("<"))
     doubled = "{{ bos_token }}" + OPEN

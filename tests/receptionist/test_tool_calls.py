@@ -25,3 +25,12 @@ def test_unfinished_call_is_neither_spoken_nor_counted() -> None:
     calls = ToolCallFilter()
     assert calls.push('Yes.<tool_call>{"name": "en') + calls.flush() == "Yes."
     assert calls.calls == []
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_thoughts_are_not_spoken(step: int) -> None:
+    reply = "<think>\nThey ask <b>when</b>.\n</think>\n\nAt nine. <think>Is that all"
+    calls = ToolCallFilter()
+    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
+    assert spoken + calls.flush() == "\n\nAt nine. "
+    assert calls.thought and not calls.calls
