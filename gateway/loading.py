@@ -125,6 +125,7 @@ async def _local_chat(settings: Settings, prompt: str, budget: ThreadBudget) -> 
                 flash_attention=settings.llm_flash_attention,
                 kv_type_k=settings.llm_kv_type,
                 kv_type_v=settings.llm_kv_type,
+                east_asian=not {"zh", "ja", "ko"}.isdisjoint(settings.languages),
                 step_timeout_s=settings.llm_step_timeout_s,
             ),
         )

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import sys
 from collections import deque
 from dataclasses import replace
 from typing import Any
 
 import llama_cpp
+import numpy as np
 
 from gateway.engines.llama_check import require_loadable
 from gateway.engines.llama_kv import CopyPrefix, KvOperation
@@ -36,6 +38,9 @@ _FLASH_ATTENTION = {
     "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
     "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
 }
+# First bytes of ideographs, kana and Hangul in UTF-8, which a token may hold alone. Models made in
+# China slip into them in mid-sentence, and a voice of another language reads out what they are.
+_EAST_ASIAN = re.compile(rb"[\xe3-\xed]")
 _NATIVE_ERROR = 4
 # One per process like llama.cpp's log itself; only ever read to explain a failure.
 _recent_errors: deque[str] = deque(maxlen=8)
@@ -103,6 +108,10 @@ class NativeLlama:
         self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(vocab))
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self.n_ctx_train = int(llama_cpp.llama_model_n_ctx_train(self._model))
+        self._bias = np.zeros(self.n_vocab, np.float32)
+        if not settings.east_asian:
+            found = [t for t in range(self.n_vocab) if _EAST_ASIAN.search(self.piece(t))]
+            self._bias[found] = -np.inf
 
     # ------------------------------------------------------------------ vocabulary
 
@@ -200,6 +209,15 @@ class NativeLlama:
         code = llama_cpp.llama_decode(self.context, batch)
         if code != 0:
             raise DecodeError(f"llama_decode returned {code}; last message: {_last_error()}")
+
+    def logits(self, row: int) -> np.ndarray:
+        """What follows a row of the last batch: float32 (n_vocab,), the memory that is sampled
+        from. Tokens of scripts that no reply is written in have -inf.
+        """
+        pointer = llama_cpp.llama_get_logits_ith(self.context, row)
+        logits: np.ndarray = np.ctypeslib.as_array(pointer, (self.n_vocab,))
+        logits += self._bias
+        return logits
 
     def abort(self) -> None:
         """Make the forward pass in flight fail with DecodeError soon; from any thread."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import llama_cpp
-import numpy as np
 
 from gateway.engines.base import ChatRequest
 from gateway.engines.llama_grammar import ToolCallGuard
@@ -52,13 +51,12 @@ class Sampler:
 
     def sample(self, row: int) -> int:
         """Choose the token that follows row ``row`` of the last batch."""
+        logits = self._native.logits(row)
         token = int(llama_cpp.llama_sampler_sample(self._chain, self._native.context, row))
         if self._guard is None:
             return token
         piece = self._native.piece(token)
         if not self._guard.allows(token, piece):
-            pointer = llama_cpp.llama_get_logits_ith(self._native.context, row)
-            logits = np.ctypeslib.as_array(pointer, (self._native.n_vocab,))
             token = self._guard.choose(self._chain, logits, self._native.piece)
             piece = self._native.piece(token)
         self._guard.accept(token, piece)

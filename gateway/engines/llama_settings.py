@@ -29,6 +29,7 @@ class LlamaSettings:
         threads: CPU threads; 0 takes all CPUs of this process.
         n_gpu_layers: layers on the GPU; -1 for all, 0 for none.
         flash_attention: "auto" lets llama.cpp decide.
+        east_asian: replies may be written in Chinese, Japanese or Korean.
         step_timeout_s: a step that takes longer hangs: it is stopped, its calls are told.
         kv_type_k, kv_type_v: cache precision; a quantised V cache needs flash attention.
     """
@@ -44,6 +45,7 @@ class LlamaSettings:
     flash_attention: Literal["auto", "on", "off"] = "auto"
     kv_type_k: KvType = "f16"
     kv_type_v: KvType = "f16"
+    east_asian: bool = False
     step_timeout_s: float = 20.0
 
     def __post_init__(self) -> None:

@@ -216,6 +216,28 @@ def test_max_tokens_bounds_the_reply(chat: LlamaChat) -> None:
     assert chat.counters.sampled == 3
 
 
+@pytest.mark.parametrize("east_asian", [False, True])
+def test_replies_slip_into_no_east_asian_script_that_nobody_is_served_in(
+    monkeypatch: pytest.MonkeyPatch, east_asian: bool
+) -> None:
+    plain = LlamaChat(replace(SETTINGS, east_asian=east_asian))
+    expected = asyncio.run(collect(plain, request()))
+    begins = plain._worker._native.tokenize("你")[0]
+    decode = llama_cpp.llama_decode
+
+    def leaning(context: Any, batch: Any) -> Any:
+        code = decode(context, batch)
+        for row in range(batch.n_tokens):
+            if batch.logits[row]:
+                llama_cpp.llama_get_logits_ith(context, row)[begins] = 1000.0
+        return code
+
+    monkeypatch.setattr(llama_cpp, "llama_decode", leaning)
+    changed = asyncio.run(collect(plain, request())) != expected
+    asyncio.run(plain.close())
+    assert changed == east_asian
+
+
 def test_seed_repeats_a_sampled_reply_and_another_seed_changes_it(shared: LlamaChat) -> None:
     def reply(seed: int) -> str:
         hot = request(temperature=2.0, seed=seed, top_p=1.0, min_p=0.0, max_tokens=20)
