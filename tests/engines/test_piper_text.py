@@ -36,6 +36,11 @@ def test_text_is_cut_into_sentences() -> None:
     assert texts('He said "Stop!" Then he left.') == ['He said "Stop!"', "Then he left."]
 
 
+def test_marks_of_headings_are_not_read_out() -> None:
+    assert texts("### Prices\n# Часы работы") == ["Prices", "Часы работы"]
+    assert texts("Flat #5, please.") == ["Flat #5, please."]
+
+
 def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
     for text in ("Dr. Smith is here.", "J. R. Tolkien.", "It costs 3.50 today.", "На ул. Мира."):
         assert texts(text) == [text]
