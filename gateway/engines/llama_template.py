@@ -239,13 +239,16 @@ class PromptBuilder:
         """Find the form of conversation that the template can hold, the freest first."""
         user, assistant = ChatMessage("user", "probe-user"), ChatMessage("assistant", "a")
         system = ChatMessage("system", "probe-system")
-        greeted = [system, assistant, user, user, assistant, ChatMessage("user", "u")]
+        greeted = [system, assistant, user, user, assistant, user]
         for self._alternates, self._has_system in ((False, True), (True, True), (True, False)):
             try:
-                begin = self._render(greeted).partition(user.content)[0]
+                begin, between, *_, end = self._render(greeted).split(user.content)
                 if system.content not in begin:
                     # Some put it into the last turn, and all of it would be read at every turn.
                     raise ValueError("it does not begin with the system text")
+                if not self._alternates and between.startswith(end):
+                    # As Phi-4's first: nothing would tell that a greeting is the assistant's.
+                    raise ValueError("it begins a reply behind every turn of the user")
                 return
             except (TemplateError, ValueError, TypeError) as error:
                 refusal = error

@@ -25,6 +25,11 @@ NO_SYSTEM = (
     "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}\n"
     "{% endfor %}<assistant>"
 )
+REPLY_AFTER_USER = (
+    "{% for m in messages %}{% if m.role == 'system' %}<system>{{ m.content }}\n"
+    "{% elif m.role == 'user' %}<user>{{ m.content }}\n<assistant>"
+    "{% else %}{{ m.content }}\n{% endif %}{% endfor %}"
+)
 SYSTEM_LAST = (
     "{% if messages[0].role == 'system' %}{% set system = messages[0].content %}"
     "{% set messages = messages[1:] %}{% endif %}"
@@ -85,6 +90,13 @@ def test_greeting_gets_a_silent_user_turn_where_roles_must_alternate() -> None:
     prompt = builder(ALTERNATING).build(messages, 20)
     assert (
         text(prompt.tokens) == "[Be brief.]<user>…\n<assistant>Hello!\n<user>Hi\nthere\n<assistant>"
+    )
+
+
+def test_greeting_gets_a_silent_user_turn_where_only_the_user_opens_a_reply() -> None:
+    prompt = builder(REPLY_AFTER_USER).build((*GREETED, ChatMessage("user", "there")), 20)
+    assert text(prompt.tokens) == (
+        "<system>Be brief.\n<user>…\n<assistant>Hello!\n<user>Hi\nthere\n<assistant>"
     )
 
 
