@@ -7,6 +7,7 @@ thread-safe. llama.cpp reports the reason of an error in its log alone, so the l
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ import numpy as np
 
 from gateway.engines.llama_check import require_loadable
 from gateway.engines.llama_kv import CopyPrefix, KvOperation
-from gateway.engines.llama_settings import LlamaSettings
+from gateway.engines.llama_settings import MOST_SEQUENCES, LlamaSettings
 from gateway.engines.llama_steps import Row
 from gateway.engines.model_errors import model_errors
 from gateway.errors import ModelError
@@ -96,11 +97,18 @@ class NativeLlama:
                 " support; build it with CMAKE_ARGS=-DGGML_CUDA=on, or set LLM_GPU_LAYERS=0"
             )
             settings = replace(settings, n_gpu_layers=0)
-        self.settings = settings
         self._context: Any = None
         self._abort = _AbortFlag()
         self._model = _load_model(settings)
-        self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 1)
+        # What only one sequence holds is overwritten when it leaves a sliding window, though the
+        # sequence may yet be cut back to it. So each has a shadow there, which holds the same.
+        self._shadows: tuple[int, ...] = ()
+        if llama_cpp.llama_model_n_swa(self._model):
+            most = min(settings.max_sequences, MOST_SEQUENCES // 2)
+            settings = replace(settings, max_sequences=most)
+            self._shadows = (most,)
+        self.settings = settings
+        self._batch = llama_cpp.llama_batch_init(settings.batch, 0, 2)
         self.vocab = vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = str(settings.model)
         self.bos = int(llama_cpp.llama_vocab_bos(vocab))
@@ -169,7 +177,8 @@ class NativeLlama:
         """
         if self._context is None:
             self._abort.set(False)
-            self._context = _open_context(self._model, self.settings)
+            sequences = self.settings.max_sequences * (1 + len(self._shadows))
+            self._context = _open_context(self._model, self.settings, sequences)
             llama_cpp.llama_set_abort_callback(
                 self._context, self._abort.callback, self._abort.data
             )
@@ -187,13 +196,13 @@ class NativeLlama:
             DecodeError: the cache must be rebuilt (``drop_context``).
         """
         memory = llama_cpp.llama_get_memory(self.context)
-        for operation in operations:
+        offsets = (0, *self._shadows)
+        for operation, offset in itertools.product(operations, offsets):
             if isinstance(operation, CopyPrefix):
-                llama_cpp.llama_memory_seq_cp(
-                    memory, operation.source, operation.target, 0, operation.length
-                )
+                source, target = operation.source + offset, operation.target + offset
+                llama_cpp.llama_memory_seq_cp(memory, source, target, 0, operation.length)
             elif not llama_cpp.llama_memory_seq_rm(
-                memory, operation.sequence, operation.length, -1
+                memory, operation.sequence + offset, operation.length, -1
             ):
                 raise DecodeError("the cache of this model cannot be cut")
         if not rows:
@@ -203,8 +212,9 @@ class NativeLlama:
         for i, row in enumerate(rows):
             batch.token[i] = row.token
             batch.pos[i] = row.position
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = row.sequence
+            batch.n_seq_id[i] = len(offsets)
+            for at, offset in enumerate(offsets):
+                batch.seq_id[i][at] = row.sequence + offset
             batch.logits[i] = row.request is not None
         code = llama_cpp.llama_decode(self.context, batch)
         if code != 0:
@@ -285,12 +295,12 @@ def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open_context(model: Any, settings: LlamaSettings) -> Any:
+def _open_context(model: Any, settings: LlamaSettings, sequences: int) -> Any:
     threads = settings.threads or _usable_cpus()
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = settings.n_ctx
     params.n_batch = params.n_ubatch = settings.batch
-    params.n_seq_max = settings.max_sequences
+    params.n_seq_max = sequences
     params.n_threads = params.n_threads_batch = threads
     params.type_k = _KV_TYPES[settings.kv_type_k]
     params.type_v = _KV_TYPES[settings.kv_type_v]

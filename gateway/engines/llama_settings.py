@@ -9,8 +9,8 @@ from typing import Literal
 from gateway.errors import ConfigError
 
 KvType = Literal["f32", "f16", "q8_0", "q4_0"]
-# LLAMA_MAX_SEQ of llama.cpp.
-_MOST_SEQUENCES = 256
+MOST_SEQUENCES = 256
+"""LLAMA_MAX_SEQ of llama.cpp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class LlamaSettings:
         n_ctx: KV cache size in tokens, shared by all calls; the history of one takes at most half
             of what the system prompt leaves.
         max_sequences: calls (and shared prefixes) that can be in the cache at once, 1..256; calls
-            beyond push each other out.
+            beyond push each other out. Models with a sliding window have at most half of 256.
         batch: most tokens in one step; larger is faster for long prompts and slower to react.
         prefill_chunk: most prompt tokens in a step while other calls are generating.
         max_waiting: requests that may wait for a place before some are refused.
@@ -56,8 +56,8 @@ class LlamaSettings:
         """
         checks = [
             (
-                1 <= self.max_sequences <= _MOST_SEQUENCES,
-                f"max_sequences: expected 1..{_MOST_SEQUENCES}",
+                1 <= self.max_sequences <= MOST_SEQUENCES,
+                f"max_sequences: expected 1..{MOST_SEQUENCES}",
             ),
             (self.batch >= self.max_sequences, "batch: expected at least max_sequences"),
             (self.prefill_chunk >= 1, "prefill_chunk: expected at least 1"),

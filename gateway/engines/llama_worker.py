@@ -142,8 +142,8 @@ class LlamaWorker:
             then()
 
     def _load(self) -> None:
-        settings = self._settings
-        self._native = native = NativeLlama(settings)
+        self._native = native = NativeLlama(self._settings)
+        settings = native.settings
         try:
             cells = native.cells
             self.prompts = PromptBuilder(native, min(cells, native.n_ctx_train or cells), cells)
