@@ -13,7 +13,7 @@ import numpy as np
 from gateway.audio.pcm import samples_of
 from gateway.engines.base import EngineLoad, Need, Speech, Word, at_once
 from gateway.engines.bridge import WorkerPool
-from gateway.engines.piper_text import CLAUSE_PAUSE_S, split_speakable
+from gateway.engines.piper_text import CLAUSE_PAUSE_S, readable_in, split_speakable
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
 from gateway.engines.piper_words import Written, in_writing, written_words
 from gateway.errors import ModelError, SynthesisError
@@ -85,7 +85,8 @@ class PiperSynthesizer:
     async def stream(
         self, text: str, language: str, needed: Need = at_once
     ) -> AsyncGenerator[Speech, None]:
-        """Speak a piece of text; see `gateway.engines.base.Synthesizer`.
+        """Speak a piece of text; see `gateway.engines.base.Synthesizer`. What is written in the
+        letters of another language that has a voice is spoken by that one.
 
         Yields:
             one Speech per sentence or clause; its samples are read-only.
@@ -93,6 +94,7 @@ class PiperSynthesizer:
         Raises:
             SynthesisError: the language has no voice, or the voice failed.
         """
+        language = readable_in(text, language, self._voices)
         voice = self._voices.get(language)
         if voice is None:
             raise SynthesisError(

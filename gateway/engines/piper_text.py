@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 FIRST_CHARS = 60
@@ -28,6 +28,11 @@ ABBREVIATIONS = frozenset(
 # Followed by a capital they may end a sentence, but as often the day comes ("6 p.m. Monday").
 _INSIDE = ABBREVIATIONS | {"a.m", "p.m"}
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]", re.MULTILINE)
+_LETTERS = {
+    "en": re.compile("[A-Za-z\u00c0-\u024f]"),
+    "ar": re.compile("[\u0621-\u064a\u066e-\u06d3]"),
+    "ru": re.compile("[\u0400-\u04ff]"),
+}
 _UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|", " "))
 
 
@@ -45,6 +50,18 @@ def split_speakable(text: str) -> list[Piece]:
     for sentence in _sentences(clean(text)):
         pieces += _pieces(sentence, USUAL_CHARS if pieces else FIRST_CHARS)
     return pieces
+
+
+def readable_in(text: str, language: str, languages: Container[str]) -> str:
+    """The language whose voice reads a text: another than asked for where that one would spell it
+    letter by letter, as an English voice does Russian. Latin letters every voice can read.
+    """
+    if language not in _LETTERS:
+        return language
+    counts = {code: len(letters.findall(text)) for code, letters in _LETTERS.items()}
+    most = max(counts, key=counts.__getitem__)
+    spelt = most != "en" and counts[most] > counts[language] and most in languages
+    return most if spelt else language
 
 
 def clean(text: str) -> str:

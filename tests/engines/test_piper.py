@@ -146,6 +146,13 @@ def test_calls_that_speak_at_once_hear_what_they_hear_alone(language: str) -> No
         np.testing.assert_array_equal(samples, alone)
 
 
+def test_a_reply_in_another_script_is_spoken_by_the_voice_of_that_language() -> None:
+    """A chat model answers "Спасибо" in Russian, whatever language the call is in."""
+    (meant,) = speak("Пожалуйста!", "ru")
+    (heard,) = speak("Пожалуйста!", "en")
+    np.testing.assert_array_equal(heard, meant)
+
+
 def test_a_language_without_a_voice_is_named() -> None:
     with pytest.raises(SynthesisError, match="no voice for language 'de'; voices: en, ar, ru"):
         speak("Guten Tag.", "de")

@@ -13,6 +13,7 @@ from gateway.engines.piper_text import (
     MOST_CHARS,
     SENTENCE_PAUSE_S,
     USUAL_CHARS,
+    readable_in,
     split_speakable,
 )
 
@@ -34,6 +35,26 @@ def test_text_is_cut_into_sentences() -> None:
     assert texts("No. We are closed.") == ["No.", "We are closed."]
     assert texts("هل أنت هنا؟ نعم.") == ["هل أنت هنا؟", "نعم."]
     assert texts('He said "Stop!" Then he left.') == ['He said "Stop!"', "Then he left."]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "voice"),
+    [
+        ("Пожалуйста, Anna!", "en", "ru"),
+        ("عفوا.", "en", "ar"),
+        ("عفوا.", "ru", "ar"),
+        ("Не за что.", "ar", "ru"),
+        ("You are welcome.", "ru", "ru"),  # it can read that, with an accent
+        ("Ask for Анна, please.", "en", "en"),
+        ("12:30!", "en", "en"),
+        ("Будь ласка.", "uk", "uk"),
+    ],
+)
+def test_a_text_that_a_voice_would_spell_is_for_the_voice_that_can_read_it(
+    text: str, language: str, voice: str
+) -> None:
+    assert readable_in(text, language, ("en", "ar", "ru")) == voice
+    assert readable_in(text, language, (language,)) == language
 
 
 def test_marks_of_headings_are_not_read_out() -> None:
