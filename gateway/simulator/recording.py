@@ -117,24 +117,32 @@ def to_gateway_audio(audio: NDArray[np.float64], rate: int, channels: int) -> Sa
     return samples
 
 
-def find_speech_end(samples: Samples) -> int:
-    """Samples up to the end of the last window with speech energy; 0 when there is none."""
+def find_speech(samples: Samples) -> tuple[int, int]:
+    """First and one past the last sample with speech energy, to 10 ms; (0, 0) when silent.
+
+    Speech is above what the quietest 10 ms hold, and within 35 dB of the loudest.
+    """
     windows = -(-samples.size // _ENERGY_WINDOW)
     padded = np.zeros(windows * _ENERGY_WINDOW, dtype=np.float64)
     padded[: samples.size] = samples
     rms = np.sqrt((padded.reshape(windows, _ENERGY_WINDOW) ** 2).mean(axis=1))
-    threshold = max(_ROOM_RMS, rms.max(initial=0.0) * 10 ** (-_SPEECH_RANGE_DB / 20))
+    loudest = rms.max(initial=0.0)
+    # The quietest part of a steady sound is no noise behind it.
+    noise = min(2 * np.percentile(rms, 3), loudest / 10) if windows else 0.0
+    threshold = max(_ROOM_RMS, loudest * 10 ** (-_SPEECH_RANGE_DB / 20), noise)
     loud = np.flatnonzero(rms > threshold)
-    return min(int(loud[-1] + 1) * _ENERGY_WINDOW, samples.size) if loud.size else 0
+    if not loud.size:
+        return 0, 0
+    return int(loud[0]) * _ENERGY_WINDOW, min(int(loud[-1] + 1) * _ENERGY_WINDOW, samples.size)
 
 
 def require_speech_end(path: Path, samples: Samples) -> int:
-    """``find_speech_end`` of a file's audio.
+    """Where the speech of a file's audio ends, in samples.
 
     Raises:
         RecordingError: there is no speech energy in it.
     """
-    end = find_speech_end(samples)
+    _, end = find_speech(samples)
     if end == 0:
         raise RecordingError(f"{path}: holds only silence, so there is nothing to say")
     return end

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.audio.pcm import SAMPLE_RATE, Samples, samples_of, seconds
+from gateway.audio.pcm import Samples, samples_of, seconds
 from gateway.simulator.caller_voice import LEVEL_DBFS, CallerVoices
 from gateway.simulator.recording import (
     RecordingError,
+    find_speech,
     load_recording,
     require_speech_end,
     to_gateway_audio,
@@ -21,10 +22,6 @@ from gateway.simulator.scenario import Call, Part, Turn
 from gateway.simulator.scenario_file import Scenario
 from gateway.simulator.sounds import make_sound
 
-_WINDOW = SAMPLE_RATE // 100
-# Further than this below the loudest 10 ms is room, not voice.
-_SPEECH_RANGE_DB = 35.0
-_ROOM_RMS = 30.0
 _SOUND_DBFS = -20.0
 """Level of made-up sounds, which have an RMS of 0.1."""
 
@@ -147,19 +144,6 @@ def scale(samples: Sequence[float] | NDArray[np.generic], level_db: float) -> Sa
     scaled = np.asarray(samples, dtype=np.float64) * 10 ** (level_db / 20)
     limited: Samples = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
     return limited
-
-
-def find_speech(samples: Samples) -> tuple[int, int]:
-    """First and one past the last sample with speech energy, to 10 ms; (0, 0) when silent."""
-    windows = -(-samples.size // _WINDOW)
-    padded = np.zeros(windows * _WINDOW, dtype=np.float64)
-    padded[: samples.size] = samples
-    rms = np.sqrt((padded.reshape(windows, _WINDOW) ** 2).mean(axis=1))
-    threshold = max(_ROOM_RMS, rms.max(initial=0.0) * 10 ** (-_SPEECH_RANGE_DB / 20))
-    loud = np.flatnonzero(rms > threshold)
-    if not loud.size:
-        return 0, 0
-    return int(loud[0]) * _WINDOW, min(int(loud[-1] + 1) * _WINDOW, samples.size)
 
 
 def load_audio(path: Path) -> Samples:

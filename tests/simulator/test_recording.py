@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audio.pcm import samples_of
+from gateway.simulator.conversations import RECORDINGS_DIR
 from gateway.simulator.recording import (
     RecordingError,
-    find_speech_end,
+    find_speech,
     load_recording,
     save_stereo,
 )
@@ -87,18 +88,33 @@ def test_the_extensible_form_is_read_as_the_plain_one(tmp_path: Path, width: int
 
 def test_speech_ends_before_the_silent_tail() -> None:
     samples = np.concatenate([tone(0.5), silence(0.7)])
-    assert find_speech_end(samples) == samples_of(0.5)
+    assert find_speech(samples) == (0, samples_of(0.5))
 
 
 def test_a_quiet_room_after_the_words_is_no_speech() -> None:
     samples = np.concatenate([tone(0.5), tone(0.7, level=60)])
-    assert find_speech_end(samples) == samples_of(0.5)
+    assert find_speech(samples) == (0, samples_of(0.5))
 
 
 @given(st.lists(st.integers(-32768, 32767), max_size=2000))
 def test_speech_never_ends_after_the_recording(values: list[int]) -> None:
     samples = np.array(values, dtype=np.int16)
-    assert 0 <= find_speech_end(samples) <= samples.size
+    start, end = find_speech(samples)
+    assert 0 <= start <= end <= samples.size
+
+
+def test_silence_holds_no_speech() -> None:
+    assert find_speech(silence(0.5)) == (0, 0)
+
+
+@pytest.mark.parametrize("snr_db", [30, 25, 20])
+def test_the_hiss_of_a_line_after_the_words_is_no_speech(snr_db: int) -> None:
+    said = load_recording(RECORDINGS_DIR / "en-1-hours.wav")
+    words = said.samples[: said.speech_end].astype(np.float64)
+    line = np.concatenate([words, np.zeros(samples_of(1.5))])
+    hiss = np.random.default_rng(1).standard_normal(line.size) * np.sqrt((words**2).mean())
+    noisy = np.rint(line + hiss * 10 ** (-snr_db / 20)).astype(np.int16)
+    assert find_speech(noisy)[1] == pytest.approx(words.size, abs=samples_of(0.06))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gateway.simulator.recording import RecordingError, save_stereo
 from gateway.simulator.scenario import Call, Echo, Network, Noise, Part, SoundKind, Turn
 from gateway.simulator.scenario_file import Scenario
 from gateway.simulator.sounds import make_sound
-from gateway.simulator.utterance import Utterance, find_speech, load_audio, render
+from gateway.simulator.utterance import Utterance, load_audio, render
 from tests.simulator.voices import silence, tone
 
 
@@ -119,10 +119,6 @@ def test_a_silent_flac_file_is_refused_like_a_silent_wav(tmp_path: Path) -> None
     write_as_flac(tmp_path / "a.flac", silence(0.5))
     with pytest.raises(RecordingError, match="a.flac: holds only silence"):
         load_audio(tmp_path / "a.flac")
-
-
-def test_silence_holds_no_speech() -> None:
-    assert find_speech(silence(0.5)) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["cough", "breath", "click", "dtmf", "babble", "street", "music"])
