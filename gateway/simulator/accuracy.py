@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _NOT_A_WORD = re.compile(r"[^\w' ]")
+_MARKS = re.compile("[\u0300-\u036f\u0640\u064b-\u065f\u0670]")
+"""Stress and Arabic vowels, which are no letters and would split a word, and what stretches one."""
 
 
 def words_of(text: str) -> list[str]:
-    """The words that count: letter case, punctuation and the two dots of the Russian ё do not."""
-    return _NOT_A_WORD.sub(" ", text.lower()).replace("ё", "е").split()
+    """The words that count: letter case, punctuation, marks and the dots of Russian ё do not."""
+    text = _MARKS.sub("", unicodedata.normalize("NFC", text.lower())).replace("’", "'")
+    return _NOT_A_WORD.sub(" ", text).replace("ё", "е").split()
 
 
 def word_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:

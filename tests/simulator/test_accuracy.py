@@ -16,6 +16,21 @@ def test_arabic_words_are_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ("مرحبًا، شُكْرًا", "مرحبا شكرا"),
+        ("شكـــرا", "شكرا"),
+        ("за\u0301мок", "замок"),
+        ("мои\u0306", "мой"),
+        ("I don’t know", "i don't know"),
+    ],
+    ids=["vowels", "stretched", "stress", "decomposed", "apostrophe"],
+)
+def test_signs_that_are_no_letters_make_no_other_words(said: str, understood: str) -> None:
+    assert words_of(said) == words_of(understood)
+
+
+@pytest.mark.parametrize(
     ("said", "understood", "edits"),
     [
         ("a b c", "a b c", 0),
