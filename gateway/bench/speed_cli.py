@@ -174,12 +174,16 @@ def compare(
     first: Annotated[Path, typer.Argument(help="Report written with --json.", metavar="A.json")],
     second: Annotated[Path, typer.Argument(help="Another one.", metavar="B.json")],
 ) -> None:
-    """Show by how much the second report's figures differ from the first's."""
+    """Show by how much the second report's figures differ from the first's, and in what the
+    machines and the models differ.
+    """
     from gateway.bench.compare import compare as compare_reports
-    from gateway.bench.compare import print_comparison
+    from gateway.bench.compare import other_surroundings, print_comparison
 
-    rows = compare_reports(first, second)
-    print_comparison(Console(), rows, first.stem, second.stem)
+    rows, console = compare_reports(first, second), Console()
+    for line in other_surroundings(first, second):
+        console.print(f"not measured alike: {line}", highlight=False, markup=False, soft_wrap=True)
+    print_comparison(console, rows, first.stem, second.stem)
 
 
 def register(app: typer.Typer) -> None:

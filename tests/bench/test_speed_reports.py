@@ -13,9 +13,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway.bench.cli import app
-from gateway.bench.compare import Comparison, compare, print_comparison
+from gateway.bench.compare import Comparison, compare, other_surroundings, print_comparison
 from gateway.bench.process import cpu_seconds, memory_bytes
 from gateway.bench.report import check_place, figures, in_surroundings, publish, ratio, spread
+from gateway.bench.speed_cli import compare as compare_command
 from gateway.bench.surroundings import quiet_settings
 from gateway.errors import ConfigError
 from gateway.settings import load_settings
@@ -139,6 +140,20 @@ def test_reports_are_compared_figure_by_figure(tmp_path: Path) -> None:
     console = Console(record=True, width=80)
     print_comparison(console, [*rows, Comparison("same", 1, 1, 1.0)], "a", "b")
     assert "0.25" in (text := console.export_text()) and "same" not in text
+
+
+def test_a_comparison_tells_other_machines_and_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = {"cpu": "A", "python": "3.11"}
+    first = write(tmp_path / "a.json", calls=1, machine=machine, models={"stt": "small"})
+    second = write(tmp_path / "b.json", calls=2, machine={**machine, "cpu": "B"}, models=None)
+    assert other_surroundings(first, second) == ["machine.cpu: A and B", "models.stt: small and -"]
+    assert other_surroundings(first, first) == []
+    compare_command(first, second)
+    assert "not measured alike: machine.cpu: A and B\n" in capsys.readouterr().out
+    compare_command(first, first)
+    assert capsys.readouterr().out == "all figures are the same\n"
 
 
 def test_names_with_markup_are_compared_as_they_are_written() -> None:
