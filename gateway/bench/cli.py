@@ -108,6 +108,11 @@ def turns(
     if given := [option for option, value in unfit.items() if value is not None]:
         how = "with" if virtual else "without"
         raise ConfigError(f"expected no {' or '.join(given)} {how} --virtual; change one of them")
+    if scenarios == _BUNDLED and not scenarios.is_dir():
+        raise ConfigError(
+            "the bundled callers come with a clone of the project alone, not with a package of it;"
+            " give files of your own with --scenarios (docs/scenarios.md)"
+        )
     settings = quiet_settings()
     check_place(save_json)
     console = Console()

@@ -32,6 +32,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
     return int(ended.value.code or 0)
 
 
+def test_an_installation_without_the_bundled_callers_says_what_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gateway.bench.cli._BUNDLED", tmp_path / "scenarios")
+    place = ["--scenarios", str(tmp_path / "scenarios")]  # what stands there without the option
+    assert run(monkeypatch, "turns", "--virtual", *place) == 2
+    assert "come with a clone of the project alone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("refused", "lost", "complaint"),
     [
