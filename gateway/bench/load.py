@@ -16,7 +16,7 @@ from gateway.bench.task_group import first_failure
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.simulator.caller import Caller, Exchange, Patience
-from gateway.simulator.client import CallFailed, dial
+from gateway.simulator.client import CallFailed, CallRefused, dial
 from gateway.simulator.conversations import load_conversations
 from gateway.simulator.recording import Recording
 
@@ -240,8 +240,9 @@ async def _caller(
         except TimeoutError:
             caller.give_up(f"the call did not end within {_OVERRUN_S:g} s after its time")
         except CallFailed as error:
-            tally.refused += "503" in str(error)
-            if "503" not in str(error):
+            if isinstance(error, CallRefused):
+                tally.refused += 1
+            else:
                 tally.failures.append(str(error))
             await asyncio.sleep(1.0)
             continue

@@ -32,6 +32,10 @@ class CallFailed(GatewayError):
     """No call could be placed at all; the message says what to check."""
 
 
+class CallRefused(CallFailed):
+    """The gateway is loading, full or stopping (HTTP status 503)."""
+
+
 class CallParty(Protocol):
     """Whoever speaks and listens at this end of a call; times are call times in seconds."""
 
@@ -129,13 +133,15 @@ async def dial(
         path: how the caller's audio travels; evenly by default.
 
     Raises:
+        CallRefused: the gateway takes no calls now.
         CallFailed: the connection was refused, or there is no gateway at the other end.
     """
     try:
         async with await _connect(url) as socket:
             await _hold_call(socket, caller, call_id, language, path or NetworkPath(None))
     except (OSError, WebSocketException) as error:
-        raise CallFailed(explain_failure(url, error)) from error
+        refused = isinstance(error, InvalidStatus) and error.response.status_code == 503
+        raise (CallRefused if refused else CallFailed)(explain_failure(url, error)) from error
 
 
 async def _connect(url: str) -> ClientConnection:

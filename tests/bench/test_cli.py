@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gateway.bench.cli import app
 from gateway.cli import main
 from gateway.simulator.caller import Caller
-from gateway.simulator.client import CallFailed
+from gateway.simulator.client import CallFailed, CallRefused
 from gateway.simulator.network import NetworkPath
 from gateway.simulator.scenario_caller import ScenarioCaller
 from gateway.simulator.virtual_time import run_virtually
@@ -110,7 +110,7 @@ class CrowdedGateway(ToldGateway):
 
     async def dial(self, url: str, caller: Caller, call_id: str, language: str) -> None:
         if self._running == 2:
-            raise CallFailed("it takes no calls now (503)")
+            raise CallRefused("it takes no calls now")
         self._running += 1
         await asyncio.sleep(30.0)
         self._running -= 1

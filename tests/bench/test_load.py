@@ -31,6 +31,7 @@ from gateway.bench.task_group import first_failure
 from gateway.errors import ConfigError, GatewayError
 from gateway.settings import load_settings
 from gateway.simulator.caller import Caller, Exchange
+from gateway.simulator.client import CallFailed
 from gateway.simulator.virtual_time import run_virtually
 
 GOOD: dict[str, Any] = {
@@ -190,6 +191,18 @@ def test_a_call_that_hangs_counts_with_its_turns_and_as_a_failure(
     assert (report["turns"], report["unanswered_turns"]) == (2, 2)
     assert report["errors"] == 1 and "did not end within 90 s" in report["error_texts"][0]
     assert report["calls_completed"] == 0 and not is_served_well(report, 1000)
+
+
+def test_a_call_to_nobody_is_a_failure_whatever_numbers_its_address_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def dial(url: str, *_: object) -> None:
+        raise CallFailed("nothing answers at ws://127.0.0.1:50303/")
+
+    monkeypatch.setattr("gateway.bench.load.dial", dial)
+    report = run_virtually(bench_load(ToldGateway(), [Script("en", [])], 1, 0.1))
+    assert report["calls_refused"] == 0
+    assert report["error_texts"] == ["nothing answers at ws://127.0.0.1:50303/"]
 
 
 def test_a_call_that_fails_is_not_completed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from gateway.audio.pcm import decode_s16le
 from gateway.simulator.caller import Caller, Patience
 from gateway.simulator.client import (
     CallFailed,
+    CallRefused,
     CallResult,
     audio_message,
     explain_failure,
@@ -146,5 +147,5 @@ def test_a_gateway_that_refuses_calls_is_explained() -> None:
             port = server.sockets[0].getsockname()[1]
             await place_call(f"ws://127.0.0.1:{port}/", [utterance()])
 
-    with pytest.raises(CallFailed, match="the gateway is full"):
+    with pytest.raises(CallRefused, match="the gateway is full"):
         asyncio.run(run())
