@@ -179,7 +179,8 @@ def test_damaged_recording_is_refused(call_file: Path, tmp_path: Path, part: flo
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no recorded call"),
+        (b"", "before the call began"),
+        (MAGIC[:3], "before the call began"),
         (b"RIFF\x00\x00\x00\x00WAVE", "no recorded call"),
         (MAGIC, "before the call began"),
     ],
