@@ -18,12 +18,12 @@ def env_file_values(path: Path) -> dict[str, str]:
     Raises:
         ConfigError: it cannot be read, or a line of it cannot be understood.
     """
-    if not path.exists():
-        return {}
     try:
         # With the mark that some editors of Windows put in front.
         with path.open(encoding="utf-8-sig") as file:
             bindings = list(parse_stream(file))
+    except FileNotFoundError:
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,15 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     """Which a container makes where a file was to be mounted that is not there."""
     with pytest.raises(ConfigError, match="expected a readable UTF-8 file .*directory"):
         load_settings(tmp_path)
+
+
+def test_a_working_directory_that_may_not_be_entered_is_told(
+    tmp_path: Path, deny: Callable[[str], None]
+) -> None:
+    deny("stat")
+    deny("open")
+    with pytest.raises(ConfigError, match=r"\.env: expected a readable UTF-8 file .*denied"):
+        load_settings(tmp_path / ".env")
 
 
 def test_values_of_the_file_are_taken_as_they_stand(tmp_path: Path) -> None:
