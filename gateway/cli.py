@@ -7,6 +7,7 @@ import json
 import sys
 from enum import StrEnum
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -284,6 +285,9 @@ def _complain(message: str) -> None:
 
 def main() -> None:
     """Run the command line: a failure is one clear message, never a traceback."""
+    if isinstance(sys.stdout, TextIOWrapper):  # None where it is closed
+        # Not every terminal has all signs: words in Arabic must not end a call in Latin-1.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except ConfigError as error:

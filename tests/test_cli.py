@@ -6,8 +6,9 @@ import json
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from gateway.calls.records import TurnRecord
 from gateway.cli import app, main
 from gateway.errors import GatewayError
 from gateway.settings import Settings
+from gateway.simulator.caller import Exchange
 from gateway.simulator.client import CallResult
 from gateway.simulator.conversations import load_conversations
 from gateway.simulator.demo import TurnLog
@@ -168,6 +170,24 @@ def test_a_demo_that_goes_on_to_serve_keeps_nothing_of_the_calls_that_come(
     monkeypatch.setattr("gateway.simulator.demo.TurnLog", lambda: turns)
     assert run(monkeypatch, "demo") == 0
     assert known == [[1], [], []]
+
+
+def test_words_that_a_terminal_has_no_signs_for_are_escaped_and_the_call_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def held(*_: object, on_exchange: Callable[[Exchange], None], **__: object) -> CallResult:
+        on_exchange(Exchange(None, assistant_text="مرحبا"))
+        on_exchange(Exchange(None, assistant_text="welcome"))
+        silence = np.zeros(320, dtype=np.int16)
+        return CallResult("c1", "en", None, (), silence, silence, 0, 0.0, None)
+
+    terminal = TextIOWrapper(BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr("gateway.simulator.client.place_call", held)
+    assert run(monkeypatch, "call", a_recording(), "--url", "ws://127.0.0.1:8765/") == 0
+    terminal.seek(0)
+    escaped = "مرحبا".encode("ascii", "backslashreplace").decode()
+    assert terminal.read().split() == ["assistant", escaped, "assistant", "welcome"]
 
 
 def test_a_call_that_cannot_be_saved_is_printed_and_says_why(
