@@ -15,5 +15,5 @@ except ModuleNotFoundError as error:
     sys.exit(f"{error}; run this with .venv/bin/python, which ./scripts/run.sh makes")
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["models", "download"]
+    sys.argv[:1] = ["voice-gateway", "models", "download"]
     main()

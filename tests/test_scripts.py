@@ -132,6 +132,17 @@ def test_a_script_run_with_the_wrong_python_says_which_one_to_use(tmp_path: Path
     assert len(done.stderr.splitlines()) == 1 and ".venv/bin/python" in done.stderr
 
 
+def test_the_script_for_models_shows_a_usage_that_works(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "download_models.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Usage: voice-gateway models download [OPTIONS]" in done.stderr
+
+
 def test_it_installs_once_and_again_when_the_project_changed(tmp_path: Path) -> None:
     # A stand-in for the environment's Python: new enough, counts installations, hashes the project.
     write_program(
