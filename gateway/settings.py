@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.conversation.policy import BargeInPolicy
@@ -52,10 +59,24 @@ ComputeType = Literal[
 ]
 
 
-class Settings(BaseSettings):
-    """Everything that can be configured; a variable set to nothing means its default."""
+class Variables(BaseSettings):
+    """Reads fields from variables; one set to nothing, or to nothing but spaces, is not set."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_spaces(cls, values: dict[str, object]) -> dict[str, object]:
+        # A line break often comes along from a file.
+        stripped = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        return {name: value for name, value in stripped.items() if value != ""}
+
+
+class Settings(Variables):
+    """Everything that can be configured."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8765, ge=0, le=65535)
@@ -187,11 +208,6 @@ class Settings(BaseSettings):
         """STT_COMPUTE_TYPE in the engine's words, where the default is called "auto"."""
         return "auto" if self.stt_compute_type == "default" else self.stt_compute_type
 
-    @field_validator("stt_model", "llm_model", "tts_voice", mode="before")
-    @classmethod
-    def _without_spaces(cls, value: object) -> object:
-        return value.strip() or STARTER if isinstance(value, str) else value
-
     @field_validator("models_dir")
     @classmethod
     def _known_home(cls, value: Path) -> Path:
@@ -215,21 +231,20 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _lower(cls, value: object) -> object:
-        return value.strip().lower() if isinstance(value, str) else value
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
-        return value.strip().upper() if isinstance(value, str) else value
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("openai_api_key")
     @classmethod
     def _sendable(cls, value: SecretStr) -> SecretStr:
-        # A line break often comes along from a file.
-        key = value.get_secret_value().strip()
+        key = value.get_secret_value()
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ValueError("expected a key of visible ASCII characters, without spaces")
-        return SecretStr(key)
+        return value
 
     @field_validator("gateway_languages")
     @classmethod

@@ -290,11 +290,26 @@ def test_nothing_in_the_environment_is_the_default_whatever_the_file_says(
     assert settings.openai_api_key.get_secret_value() == ""
 
 
-def test_a_key_loses_the_line_break_of_the_file_that_it_came_from(
+def test_a_value_loses_the_line_break_of_the_file_that_it_came_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\r\n")
-    assert load_settings(None).openai_api_key.get_secret_value() == "sk-1"
+    defaults = load_settings(None)
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), " \n")
+    assert load_settings(None) == defaults
+    values = {
+        "OPENAI_API_KEY": "sk-1",
+        "OPENAI_BASE_URL": "http://127.0.0.1:8080/v1",
+        "OPENAI_MODEL": "qwen",
+        "GATEWAY_HOST": "::1",
+        "MODELS_DIR": "/srv/models",
+        "TTS_VOICE": "./voice.onnx",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, f" {value}\r\n")
+    settings = load_settings(None)
+    assert settings.openai_api_key.get_secret_value() == values.pop("OPENAI_API_KEY")
+    assert {name: str(getattr(settings, name.lower())) for name in values} == values
 
 
 @pytest.mark.parametrize("key", ["sk-ключ", "sk 1", "sk-\x7f1"])

@@ -12,22 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from dotenv.parser import parse_stream
-from pydantic_settings import BaseSettings
 
 from gateway.env_file import env_file_values, not_in_environment
 from gateway.errors import ConfigError
 from gateway.model_paths import STARTER, ModelPaths
 from gateway.models.lockfile import LockedModel
-from gateway.settings import SUPPORTED_LANGUAGES, Settings
+from gateway.settings import SUPPORTED_LANGUAGES, Settings, Variables
 
 # Read the same with and without quotes by .env readers, shells and container tools.
 _PLAIN = re.compile(r"[\w./=,:+@%-]*\Z")
 _BEFORE_NAME = re.compile(r"\s*(export\s+)?")
 
 
-class _Unchecked(BaseSettings):
-    model_config = Settings.model_config
-
+class _Unchecked(Variables):
     models_dir: Path = Path("models")
     tts_voice: str = STARTER
 
@@ -41,10 +38,8 @@ def unchecked_settings(env_file: Path) -> Settings:
     """
     values = not_in_environment(env_file_values(env_file))
     found = _Unchecked(**values)  # type: ignore[arg-type]
-    # As the checked settings take it.
-    voice = found.tts_voice.strip() or STARTER
     return Settings.model_construct(
-        found.model_fields_set, models_dir=found.models_dir, tts_voice=voice
+        found.model_fields_set, models_dir=found.models_dir, tts_voice=found.tts_voice
     )
 
 
