@@ -126,8 +126,8 @@ def call(
     """Call a running gateway and play the caller's part.
 
     The files are sent in real time, each once the assistant has answered the one before; a WAV of
-    any sample rate and number of channels will do. Prints both sides' words, and how long each
-    answer took from the end of your speech to its first sound, a request to hold on included
+    PCM samples, of any rate and number of channels, will do. Prints both sides' words, and how long
+    each answer took from the end of your speech to its first sound, a request to hold on included
     (ACKNOWLEDGE_AFTER_MS). Exit status 1 when an answer was missing, or no words were heard.
 
     Examples:
