@@ -62,7 +62,7 @@ def load_profile(path: Path = DEFAULT_PROFILE) -> Profile:
     profile: Profile = {}
     for language, table in raw.items():
         try:
-            profile[language] = msgspec.convert(table, LanguageProfile)
+            profile[language] = msgspec.convert(_on_one_line(table), LanguageProfile)
         except msgspec.ValidationError as error:
             raise ConfigError(
                 f"business profile {path}: [{language}]: {_mistake(table, error)} (expected one"
@@ -72,6 +72,20 @@ def load_profile(path: Path = DEFAULT_PROFILE) -> Profile:
     if not profile:
         raise ConfigError(f"business profile {path}: expected at least one language table")
     return profile
+
+
+def _on_one_line(value: Any) -> Any:
+    """A table whose texts have no line breaks: the prompt has one fact a line, and a reply would
+    stop where a fact breaks.
+    """
+    match value:
+        case str():
+            return " ".join(value.split())
+        case list():
+            return [_on_one_line(each) for each in value]
+        case dict():
+            return {name: _on_one_line(each) for name, each in value.items()}
+    return value
 
 
 def _mistake(table: Any, error: msgspec.ValidationError) -> str:

@@ -66,6 +66,24 @@ def test_a_profile_that_notepad_saved_is_read(tmp_path: Path) -> None:
     assert load_profile(path)["en"].name == "a"
 
 
+def test_a_text_over_several_lines_is_one_line_of_the_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[en]\nname = " Pearl "\nopen = """\nMonday to Friday\n  from nine to six\n"""\n'
+        'address = "here"\nclosed = ["Saturday\\n"]\ngreeting = " "\n'
+        '[en.prices]\nfilling = """\ntwo hundred\ndirhams"""\n'
+    )
+    profile = load_profile(path)
+    assert system_prompt(profile).splitlines()[2:] == [
+        "name: Pearl",
+        "open: Monday to Friday from nine to six",
+        "closed: Saturday",
+        "address: here",
+        "prices: filling = two hundred dirhams",
+    ]
+    assert profile["en"].greeting == ""
+
+
 def test_missing_profile_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_profile(tmp_path / "none.toml")
