@@ -116,8 +116,7 @@ class Settings(Variables):
 
     business_profile: Path | None = None
 
-    # Shorter than _UNDECIDED_MS: until a pause is over it is part of the speech, as between coughs.
-    turn_pause_ms: int = Field(default=160, ge=40, le=1500)
+    turn_pause_ms: int = Field(default=160, ge=40, le=2000)
     turn_complete_ms: int = Field(default=320, ge=100, le=5000)
     turn_unsure_ms: int = Field(default=650, ge=100, le=5000)
     turn_dictation_ms: int = Field(default=1000, ge=100, le=5000)

@@ -13,6 +13,9 @@ from gateway.conversation.policy import SpeechPolicy
 
 VoiceDetector = Callable[[Samples], bool]
 
+_LONGEST_BREATH_MS = 160
+"""What of a gap inside a stretch counts as speech; the rest is silence, as between two coughs."""
+
 
 class Change(Enum):
     """What one more frame brought."""
@@ -38,7 +41,9 @@ class Segmenter:
         self._recent: deque[Samples] = deque(maxlen=kept_ms // FRAME_MS)
         self.speaking = False
         self.speech_ms = 0
-        """Length of the current stretch of speech, up to its last voiced frame."""
+        """Speech in the current stretch, breaths included, up to its last voiced frame."""
+        self.stretch_ms = 0
+        """Time since the stretch began; it goes on until speech pauses."""
         self.silence_ms = 0
         """Silence since the last voiced frame."""
         self.paused_ms = 0
@@ -54,16 +59,16 @@ class Segmenter:
         if voiced and sum(self._window) >= self._start_frames:
             self.speaking = True
             self.paused_ms = max(0, self.silence_ms - len(self._window) * FRAME_MS)
-            self.speech_ms = sum(self._window) * FRAME_MS
+            self.speech_ms = self.stretch_ms = sum(self._window) * FRAME_MS
             self.silence_ms = 0
             return Change.STARTED
         self.silence_ms += FRAME_MS
         return None
 
     def _go_on(self, voiced: bool) -> Change | None:
+        self.stretch_ms += FRAME_MS
         if voiced:
-            # The gap counts as speech: it was a breath inside the stretch.
-            self.speech_ms += self.silence_ms + FRAME_MS
+            self.speech_ms += min(self.silence_ms, _LONGEST_BREATH_MS) + FRAME_MS
             self.silence_ms = 0
             return None
         self.silence_ms += FRAME_MS

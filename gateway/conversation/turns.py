@@ -157,8 +157,8 @@ class TurnMachine:
                 self._overlap_paused(self._overlap, at)
 
     def _pause_turn(self, turn: CallerTurn, at: float) -> None:
-        heard_ms = self._segmenter.speech_ms + self._segmenter.silence_ms
-        if not turn.revision and is_only_echo(self._echo, turn.recent(heard_ms), at):
+        heard = turn.recent(self._segmenter.stretch_ms)
+        if not turn.revision and is_only_echo(self._echo, heard, at):
             self._drop_turn()  # the end of our own reply, come back late
             return
         self._recognise(turn, at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,8 +26,9 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.phase import Phase
+from gateway.conversation.policy import EndpointPolicy
 from gateway.events import AudioReceived, TextReceived
-from tests.conversation.driver import GREETING, Driver, spread
+from tests.conversation.driver import GREETING, NO_GREETING, Driver, spread
 
 SLOTS = "I have Monday at nine or Tuesday at ten or Wednesday at noon. Which one would you like?"
 
@@ -49,6 +52,24 @@ def test_long_interruption_in_doubt_is_no_grunt_although_a_short_sound_follows()
     words = "I need it on Sunday instead"
     verdict = TranscriptReady(order.turn, order.revision, words, "en", 1.0, -0.6)
     assert CancelReply(1) in driver.receive(verdict)
+
+
+@pytest.mark.parametrize("pause_ms", [200, 800, 1500, 2000])
+def test_coughs_do_not_stop_the_assistant_however_long_a_pause_has_to_be(pause_ms: int) -> None:
+    endpoint = EndpointPolicy(pause_ms, pause_ms, pause_ms)
+    driver = Driver(replace(NO_GREETING, endpoint=endpoint))
+    driver.start()
+    driver.say(800)
+    driver.silence(pause_ms)
+    driver.transcript("What time do you open?")
+    driver.speak("one two three four five six seven eight", 8000)
+    driver.play(1000)
+    for _ in range(3):
+        driver.say(200)
+        driver.silence(pause_ms - 40)
+    assert CancelReply(1) not in driver.commands
+    driver.silence(40)
+    assert driver.transcript("") == [ResumeReply(1)]
 
 
 def over_the_greeting(language: str | None = None) -> Driver:

@@ -43,6 +43,13 @@ def test_breath_inside_speech_counts_as_speech() -> None:
     assert segmenter.silence_ms == 0
 
 
+def test_long_gap_inside_a_stretch_is_no_speech() -> None:
+    segmenter = Segmenter(is_voiced, SpeechPolicy(start_ms=60, start_window_ms=120), pause_ms=1000)
+    changes(segmenter, "vvvvv" + "q" * 40 + "vv")
+    assert segmenter.speech_ms == 7 * 20 + 160
+    assert segmenter.stretch_ms == 47 * 20
+
+
 def test_silence_goes_on_being_counted_after_the_pause() -> None:
     segmenter = make()
     changes(segmenter, "vvv" + "q" * 30)
