@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from itertools import takewhile
 
 from gateway.conversation.lexicon import Lexicon, lexicon, words_of
 from gateway.conversation.policy import EndpointPolicy
@@ -18,6 +19,9 @@ _MOST_ANSWER_WORDS = 4
 _SHORTEST_NUMBER = 7
 _LONGEST_NUMBER = 11
 """Digits of a telephone number as it is spoken: a local one, and one with its area code."""
+
+_SPELLED = 3
+"""Letters in a row that are no words ("и я") but a word that is spelled."""
 
 
 class Completeness(Enum):
@@ -45,6 +49,8 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     spelled = known.digits.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
+    if _trailing_letters(text) >= (1 if asks else _SPELLED):
+        return Completeness.DICTATING
     if digits == len(words):
         return Completeness.UNSURE  # one number: an answer, or the first of many
     if known.greetings.issuperset(words) or words[-1] in known.days:
@@ -91,6 +97,12 @@ def _dictated(digits: int) -> Completeness:
     if digits < _SHORTEST_NUMBER:
         return Completeness.DICTATING
     return Completeness.UNSURE if digits < _LONGEST_NUMBER else Completeness.COMPLETE
+
+
+def _trailing_letters(text: str) -> int:
+    """How many single letters the text ends in: three in "O. K. A." and "O-K-A", none in "U.S."."""
+    pieces = [piece.strip(".,;:!?…،") for piece in re.split(r"[\s-]+", text.strip())]
+    return len(list(takewhile(lambda piece: len(piece) == 1 and piece.isalpha(), pieces[::-1])))
 
 
 def trailing_digits(words: list[str], known: Lexicon) -> int:

@@ -91,7 +91,7 @@ LEXICONS = {
             "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
             "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
             "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
-            "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are"
+            "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are|i e|e g"
         ),
         preludes=(),
         answers=_words("yes yeah yep no nope"),
@@ -133,6 +133,7 @@ LEXICONS = {
             "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
             "|я звоню по поводу|дело в том|сколько стоит|сколько стоят|какая цена|где находится"
             "|есть ли у вас|у вас есть|можно ли|могу ли я|когда можно|какие у вас|какой у вас"
+            "|то есть|т е|т к"
         ),
         preludes=(),
         answers=_words("да нет"),

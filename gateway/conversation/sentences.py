@@ -10,7 +10,8 @@ _SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)]*+\s+|\n\s*
 # A full stop after these, after a single letter, or after the number of a line in a list does not
 # end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st vs approx ext e.g i.e г ул им стр тел д кв корп обл т.е أ.د ص.ب".split()
+    "mr mrs ms dr prof st vs approx ext e.g i.e г ул им стр тел д кв корп обл т.е т.к أ.د"
+    " ص.ب".split()
 )
 # They stand at the end of a sentence as well, as a capital letter after them shows.
 _LAST_WORDS = frozenset("a.m p.m etc no руб мин др т.д т.п".split())

@@ -53,6 +53,7 @@ def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> Non
         "We are open from 9 a.m. to 6 p.m. on weekdays.",
         "Стоимость 500 руб. за приём или 20 мин. после записи.",
         "Смена т.е. часы работы и т.д. указаны здесь.",
+        "Приходите раньше т.к. мы закрываемся.",
         "Наш адрес кв. 5 корп. 2 рядом.",
         "Ask prof. Lee e.g. on Monday at approx. 9.",
         "Open 9 a.m. 6 p.m. every day.",

@@ -91,6 +91,14 @@ DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
         ("en", "I would like to see Dr. Smith.", COMPLETE),
         ("ru", "Я живу на ул.", INCOMPLETE),
         ("ru", "Я живу в г. Москва, ул. Садовая, д. 5.", COMPLETE),
+        ("ru", "Мне нужно раньше, т.е.", INCOMPLETE),
+        ("ru", "Мне нужно раньше, то есть.", INCOMPLETE),
+        ("ru", "Мне нужно раньше, т.к.", INCOMPLETE),
+        ("ru", "Чистка, пломба и т.д.", COMPLETE),
+        ("en", "I need it sooner, i.e.", INCOMPLETE),
+        ("en", "My name is Okafor, O. K. A.", DICTATING),
+        ("en", "It is O-K-A-F", DICTATING),
+        ("en", "I come from the U.S.", COMPLETE),
         ("ar", "أين العيادة عند د.", INCOMPLETE),
         ("ar", "أين العيادة عند د. سامي؟", COMPLETE),
     ],
@@ -103,6 +111,9 @@ def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
     asked = "Sure, may I have your name?"
     assert completeness("Peter.", "en", asked) is DICTATING
     assert completeness("Peter.", "en", "How can I help you?") is COMPLETE
+    assert completeness("Okafor. O. K.", "en", asked) is DICTATING
+    assert completeness("Okafor. O. K. A. F. O. R.", "en", asked) is DICTATING
+    assert completeness("Come at 6 p.m.", "en", "What is the date?") is UNSURE
     assert completeness("My name is Peter Wright.", "en", asked) is COMPLETE
 
 
