@@ -14,8 +14,8 @@ out. Rules, in order:
   admitted request always finishes. Idle sequences give way in least-recently-used order, but the
   shared prefix used last (older ones may tell another day's date) after all others;
 * a request that finds no room is overtaken by those of its priority that do, but not for ever;
-* when a FINAL request finds no room, the newest running speculation is dropped; when the waiting
-  list is full, waiting speculation is dropped first, else the newcomer.
+* when a FINAL request finds no room, running speculation is dropped, the newest first, if that can
+  make it; when the waiting list is full, waiting speculation is dropped first, else the newcomer.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ class _Slot:
     last_used: int
     job: _Job | None = None
     keep: bool = True
+
+    @property
+    def guess(self) -> _Job | None:
+        """The running job, if it gives way to a FINAL one."""
+        job = self.job
+        return job if job and job.priority > FINAL and self.call_id is not None else None
 
 
 @dataclass(slots=True)
@@ -143,8 +149,10 @@ class SlotScheduler:
 
     def promote(self, call_id: str) -> None:
         """Make the call's speculative requests FINAL: its turn is over."""
-        for job in self._jobs_of(call_id):
-            job.priority = FINAL
+        running = (slot.job for slot in self._slots.values())
+        for job in (*running, *self._waiting.values()):
+            if job is not None and job.request.call_id == call_id:
+                job.priority = FINAL
 
     def forget(self, call_id: str) -> None:
         """Free what is kept for a call; a generation still running frees it when it ends."""
@@ -259,10 +267,9 @@ class SlotScheduler:
             del self._waiting[job.request.id]
 
     def _find_room(self, job: _Job) -> bool:
-        while not self._place(job):
-            if job.priority > FINAL or not self._preempt():
-                return False
-        return True
+        while not (placed := self._place(job)) and job.priority == FINAL and self._preempt(job):
+            pass
+        return placed
 
     def _awaits_prefix(self, job: _Job, may_start: bool) -> bool:
         """Whether the shared prefix is to come first; starts it if allowed and nobody has."""
@@ -338,12 +345,12 @@ class SlotScheduler:
         )
         return self._kv.free - claimed
 
-    def _obtainable(self, source: _Slot | None, reused: int) -> int:
+    def _obtainable(self, source: _Slot | None, reused: int, *, guesses: bool = True) -> int:
         """Unclaimed cells if every idle sequence were evicted, ``reused`` ones excepted."""
         held: set[int] = set()
         claimed = 0
         for slot in self._slots.values():
-            if slot.job is not None:
+            if slot.job is not None and (guesses or not slot.guess):
                 held.update(self._kv.cells_of(slot.sequence))
                 claimed += slot.job.most_tokens - self._kv.length(slot.sequence)
         if source is not None:
@@ -362,18 +369,15 @@ class SlotScheduler:
         self.counters.evicted += 1
         return True
 
-    def _preempt(self) -> bool:
-        """Drop the newest running speculation; whether there was one."""
-        speculative = [
-            (slot.job.request.id, slot)
-            for slot in self._slots.values()
-            if slot.job is not None and slot.job.priority > FINAL and slot.call_id is not None
-        ]
-        if not speculative:
+    def _preempt(self, job: _Job) -> bool:
+        """Drop the newest guess; False if there is none, or all of them would not make room."""
+        guesses = [(guess, slot) for slot in self._slots.values() if (guess := slot.guess)]
+        source, reused = self._best_source(job)
+        room = reused + self._obtainable(source, reused, guesses=False)
+        if not guesses or job.most_tokens > room:
             return False
-        _, slot = max(speculative, key=lambda pair: pair[0])
-        if slot.job is not None:
-            self._drop(slot.job)
+        guess, slot = max(guesses, key=lambda pair: pair[0].request.id)
+        self._drop(guess)
         self._release(slot)
         return True
 
@@ -394,7 +398,3 @@ class SlotScheduler:
     def _remove(self, slot: _Slot) -> None:
         self._kv.cut(slot.sequence, 0)
         del self._slots[slot.sequence]
-
-    def _jobs_of(self, call_id: str) -> list[_Job]:
-        running = [s.job for s in self._slots.values() if s.job and s.call_id == call_id]
-        return running + [j for j in self._waiting.values() if j.request.call_id == call_id]

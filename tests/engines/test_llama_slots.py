@@ -184,6 +184,16 @@ def test_final_takes_the_place_of_running_speculation() -> None:
     assert model.closed == {0: False, 1: True, 2: False}
 
 
+def test_running_speculation_is_not_dropped_for_a_reply_that_finds_no_room_all_the_same() -> None:
+    model = scheduler(cells=40, sequences=4)
+    model.submit(request(0, (1, 2), call="a", max_tokens=20))
+    model.submit(request(1, (3, 4), call="b", max_tokens=6, priority=SPECULATIVE))
+    model.step()
+    model.submit(request(2, tuple(range(10, 30)), call="c", max_tokens=8))
+    model.drain()
+    assert model.closed == {0: False, 1: False, 2: False}
+
+
 def test_promoted_speculation_is_not_dropped() -> None:
     model = scheduler(sequences=1)
     model.submit(request(0, (1, 2), priority=SPECULATIVE, call="a"))
