@@ -61,6 +61,8 @@ class ReplyTask:
         # or a guess that gives way would be noticed when the caller already waits for it.
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self._ahead = ahead
+        self._guess = False
+        """Whether the chat model was asked before it was known that the turn is over."""
         self._released = asyncio.Event()
         if not command.hold:
             self._released.set()
@@ -86,10 +88,12 @@ class ReplyTask:
             error = failed.exceptions[0]
             log.warning("reply failed: %s", error)
             self._player.complete(generation)
-            voiceless = isinstance(error, SynthesisError)
             self._feed(
                 ReplyFailed(
-                    generation, str(error), "tts_unavailable" if voiceless else "llm_unavailable"
+                    generation,
+                    str(error),
+                    "tts_unavailable" if isinstance(error, SynthesisError) else "llm_unavailable",
+                    gave_way=self._guess and isinstance(error, ChatBusyError),
                 )
             )
         else:
@@ -136,29 +140,15 @@ class ReplyTask:
                 yield text
             case Prompt(utterances):
                 # Released already when the transcript came after the end of the turn.
-                released = self._released.is_set()
-                priority = Priority.FINAL if released else Priority.SPECULATIVE
-                begun = False
-                try:
-                    async with aclosing(self._ask(utterances, priority)) as deltas:
-                        async for delta in deltas:
-                            begun = True
-                            yield delta
-                    return
-                except ChatBusyError:
-                    if begun or released or not self._released.is_set():
-                        raise
-                # A guess gave way in the moment in which its turn ended: it is none any more.
-                async with aclosing(self._ask(utterances, Priority.FINAL)) as deltas:
+                self._guess = not self._released.is_set()
+                priority = Priority.SPECULATIVE if self._guess else Priority.FINAL
+                async with aclosing(
+                    self._chat.stream(self._request(utterances, priority))
+                ) as deltas:
                     async for delta in deltas:
                         yield delta
             case source:
                 assert_never(source)
-
-    def _ask(
-        self, utterances: tuple[Utterance, ...], priority: Priority
-    ) -> AsyncGenerator[str, None]:
-        return self._chat.stream(self._request(utterances, priority))
 
     async def _speak(self) -> None:
         generation, language = self._command.generation, self._command.language

@@ -66,13 +66,17 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
-    """A reply broke off; what was already queued will not be finished. ``code`` tells whose fault
-    it was.
+    """A reply broke off; what was already queued will not be finished.
+
+    Attributes:
+        code: tells whose fault it was.
+        gave_way: it was dropped for others that somebody waited for, when it was held as yet.
     """
 
     generation: int
     reason: str
     code: Literal["llm_unavailable", "tts_unavailable"] = "llm_unavailable"
+    gave_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Replies:
 
     def speculate(self, turn: CallerTurn, text: str) -> None:
         """Prepare the answer to a turn before it is known that the turn is over."""
+        self._history.take_back(turn.number)  # it was over before, and its answer came to nothing
         prompt = Prompt(self._history.utterances(text))
         self._start(prompt, hold=True, answers=(turn.number, turn.revision), caller_text=text)
 

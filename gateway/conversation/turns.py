@@ -141,17 +141,14 @@ class TurnMachine:
                 self._take_floor(self._new_turn())
             case Phase.ENDPOINTING | Phase.THINKING:
                 self._reopen_turn(at)
-            case Phase.SPEAKING if self._overlap is None:
-                reply = self.replies.live
-                assert reply is not None
+            case Phase.SPEAKING if self._overlap is None and (reply := self.replies.live):
                 self._overlap = Overlap(self._new_turn(), self._echo, reply, self._policy, at)
             case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
                 self._overlap.speech_began()
 
     def _speech_paused(self, at: float) -> None:
         match self.phase:
-            case Phase.USER_SPEAKING:
-                assert self._turn is not None
+            case Phase.USER_SPEAKING if self._turn is not None:
                 self._pause_turn(self._turn, at)
             case Phase.SPEAKING | Phase.INTERRUPTED if self._overlap is not None:
                 self._overlap_paused(self._overlap, at)
@@ -376,8 +373,11 @@ class TurnMachine:
         reply = self.replies.matching(event.generation)
         if reply is None:
             return
+        if event.gave_way and self.phase is Phase.THINKING:
+            self.phase = Phase.ENDPOINTING  # the turn ended before this was known
         if self.phase is Phase.ENDPOINTING:
             self.replies.drop()
+            self._end_turn_if_over(now)
             return
         self._commands.append(NotifyError(event.code, event.reason))
         self._leave_turn()

@@ -12,7 +12,7 @@ from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch
 from gateway.calls.reply import ReplyTask
 from gateway.conversation.commands import Prompt, StartReply, Utterance
-from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed
+from gateway.conversation.events import CoreEvent, ReplyFailed
 from gateway.engines.base import ChatRequest, Priority
 from gateway.errors import ChatBusyError
 from tests.calls.fakes import FakeChat, FakeSynthesizer, RecordingTransport
@@ -69,7 +69,7 @@ def reply_task(
     )
 
 
-async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
+async def failed_guess(chat: CrowdedChat, released: bool) -> CoreEvent:
     """How a guess ends that is dropped when its turn has ended already, or has not."""
     fed: list[CoreEvent] = []
     task = reply_task(chat, fed, hold=True)
@@ -79,23 +79,24 @@ async def reply_of(chat: CrowdedChat, released: bool) -> CoreEvent:
         task.release()
     chat.drop.set()
     await running
+    assert len(chat.requests) == 1
     return fed[-1]
 
 
-def test_a_guess_dropped_in_the_moment_in_which_its_turn_ends_is_asked_again() -> None:
+@pytest.mark.parametrize("released", [False, True])
+def test_a_guess_that_is_dropped_is_told_as_such(released: bool) -> None:
     async def body() -> None:
-        chat = CrowdedChat()
-        assert await reply_of(chat, released=True) == ReplyEnded(1)
-        assert [asked.priority for asked in chat.requests] == [Priority.SPECULATIVE, Priority.FINAL]
+        failed = await failed_guess(CrowdedChat(), released)
+        assert failed == ReplyFailed(1, "busy", gave_way=True)
 
     asyncio.run(body())
 
 
-def test_a_guess_dropped_while_it_is_one_is_not_asked_again() -> None:
+def test_a_reply_to_a_turn_that_is_over_is_no_guess() -> None:
     async def body() -> None:
-        chat = CrowdedChat()
-        assert isinstance(await reply_of(chat, released=False), ReplyFailed)
-        assert len(chat.requests) == 1
+        fed: list[CoreEvent] = []
+        await reply_task(OvertakenChat("Sure. We have nine."), fed, hold=False).run()
+        assert fed[-1] == ReplyFailed(1, "busy", gave_way=False)
 
     asyncio.run(body())
 
@@ -106,7 +107,7 @@ def test_a_guess_dropped_behind_words_that_nobody_reads_yet_fails_while_it_is_on
         chat = OvertakenChat("Sure. We have nine. Or ten. Or noon. Or one. Or two. Or three.")
         async with asyncio.timeout(5):
             await reply_task(chat, fed, hold=True).run()
-        assert fed[-1] == ReplyFailed(1, "busy", "llm_unavailable")
+        assert fed[-1] == ReplyFailed(1, "busy", gave_way=True)
 
     run(main)
 

@@ -671,6 +671,22 @@ def test_failed_speculation_is_started_again_when_the_turn_is_over() -> None:
     ]
 
 
+def test_guess_that_gave_way_as_its_turn_ended_is_asked_for_again_although_it_had_begun() -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn(QUESTION)
+    driver.receive(SpeechQueued(1, (("Well,", 3200),), 3200))
+    assert driver.receive(ReplyFailed(1, "busy", gave_way=True)) == [
+        StartReply(2, 1, 1, "en", prompt(QUESTION), hold=True),
+        CommitTurn(1, QUESTION, "en"),
+        ReleaseReply(2),
+    ]
+    driver.speak("From nine.", 1000)
+    driver.play(1000)
+    told = [c.text for c in driver.commands if isinstance(c, NotifyTranscript)]
+    assert told == [QUESTION, "From nine."]
+
+
 def test_reply_that_fails_in_mid_sentence_keeps_what_was_heard() -> None:
     driver = speaking(Driver())
     failed = driver.receive(ReplyFailed(1, "boom"))
