@@ -15,6 +15,9 @@ _BAND_HZ = (300.0, 3400.0)
 MAX_DELAY_S = 1.0
 """Longest way of an echo: network, jitter buffers and the far end's loudspeaker."""
 
+_MAX_GAIN_DB = 10.0
+"""By how much an echo may be louder than what was sent: the far end may amplify its microphone."""
+
 _KEEP_S = 3.0
 
 
@@ -58,10 +61,10 @@ class EchoDetector:
         played = np.fft.irfft(spectrum_played, size)[: len(reference)]
         energy = np.concatenate(([0.0], np.cumsum(played**2)))
         window_energy = energy[len(heard) :] - energy[: -len(heard)]
-        heard_energy = float(np.sum(np.fft.irfft(spectrum_heard, size)[: len(heard)] ** 2))
-        # A window in which hardly anything was played says nothing.
-        floor = 1e-3 * float(window_energy.max(initial=0.0)) + 1e-9
-        norm = np.sqrt(np.maximum(window_energy, floor) * max(heard_energy, 1e-9))
+        heard_energy = float(np.sum(np.fft.irfft(spectrum_heard, size)[: len(heard)] ** 2)) + 1e-9
+        # A window in which hardly anything was played cannot have come back this loud.
+        least = heard_energy / 10 ** (_MAX_GAIN_DB / 10)
+        norm = np.sqrt(np.maximum(window_energy, least) * heard_energy)
         return float(np.max(np.abs(cross[:lags]) / norm, initial=0.0))
 
     def _reference(self, begins: float, ends: float) -> Samples | None:
@@ -78,7 +81,10 @@ class EchoDetector:
 
 
 def _telephone_band(samples: Samples, size: int) -> NDArray[np.complex128]:
-    spectrum = np.fft.rfft(samples / 32768.0, size)
+    # Through differences: samples cut off in a deep sound would put a click into the band.
+    steps = np.diff(samples / 32768.0, prepend=samples[0] / 32768.0)
     frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    spectrum[(frequency < _BAND_HZ[0]) | (frequency > _BAND_HZ[1])] = 0
+    inside = (frequency >= _BAND_HZ[0]) & (frequency <= _BAND_HZ[1])
+    spectrum = np.where(inside, np.fft.rfft(steps, size), 0)
+    spectrum[inside] /= 1 - np.exp(-2j * np.pi * frequency[inside] / SAMPLE_RATE)
     return spectrum

@@ -98,6 +98,20 @@ def test_caller_alone_is_no_echo_of_something_else_that_was_played() -> None:
     assert all(detector.similarity(window, at) < 0.75 for at, window in windows(caller, 300))
 
 
+@pytest.mark.parametrize("begun_ms", [90, 110, 130])
+@pytest.mark.parametrize("level_db", [-3, -12])
+def test_echo_of_a_soft_and_deep_beginning_is_recognised(begun_ms: int, level_db: float) -> None:
+    time = np.arange(samples_of(0.2)) / SAMPLE_RATE
+    whisper = np.random.default_rng(1).normal(0, 60, time.size)
+    deep = 300 * np.sin(2 * np.pi * 120 * time) + whisper
+    ours = np.concatenate([deep, OURS[samples_of(1.0) :]]).astype(np.int16)
+    detector = EchoDetector()
+    detector.played(ours[: samples_of(0.9)], 1.0)
+    echo = (ours[: samples_of(begun_ms / 1000)] * 10 ** (level_db / 20)).astype(np.int16)
+    heard = np.concatenate([np.zeros(samples_of(WINDOW_S) - len(echo), np.int16), echo])
+    assert detector.is_echo(heard, 1.8 + begun_ms / 1000)
+
+
 def test_nothing_is_an_echo_when_nothing_was_played() -> None:
     assert EchoDetector().similarity(CALLER, 2.0) == 0.0
 
