@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from httpx2 import RequestError  # the library's HTTP client, which it names in its own interface
 from openai import (
     APIConnectionError,
     APIStatusError,
@@ -171,6 +172,8 @@ class OpenAIChat:
             words = str(error).replace(self._settings.api_key, "***")
             logger.debug("chat service %s: %s", self._settings.host, words)
             raise ChatError(f"chat service {self._settings.host} {_reason(error)}") from error
+        except RequestError as error:  # the library reads the body of a refusal unguarded
+            raise ChatError(f"chat service {self._settings.host} broke off its refusal") from error
         except TimeoutError as error:
             raise ChatError(f"chat service {self._settings.host} gave no answer in time") from error
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

@@ -260,6 +260,15 @@ def test_a_character_sent_in_two_halves_is_joined_and_a_half_alone_is_no_text() 
     assert (said, error) == ("Hi \U0001f600! \ufffd ", "")
 
 
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_a_refusal_that_breaks_off_is_a_chat_error(status: int) -> None:
+    async def serve(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 200\r\n\r\n{{".encode())
+        await writer.drain()
+
+    assert told_by(serve, heard) == ("", "chat service 127.0.0.1 broke off its refusal")
+
+
 @pytest.mark.parametrize("notice", [{"choices": []}, {"message": "overloaded"}])
 def test_a_service_that_offers_no_choice_sent_no_reply(notice: object) -> None:
     assert "sent no reply" in answer(events(notice, b"[DONE]"))[1]
