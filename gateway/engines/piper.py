@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ import numpy as np
 from gateway.audio.pcm import samples_of
 from gateway.engines.base import EngineLoad, Need, Speech, Word, at_once
 from gateway.engines.bridge import WorkerPool
-from gateway.engines.piper_text import CLAUSE_PAUSE_S, readable_in, split_speakable
+from gateway.engines.piper_text import CLAUSE_PAUSE_S, Piece, readable_in, split_speakable
 from gateway.engines.piper_voice import Voice, VoiceSettings, load_voice
 from gateway.engines.piper_words import Written, in_writing, written_words
 from gateway.errors import ModelError, SynthesisError
@@ -29,7 +30,7 @@ class PiperSettings:
         voices: one voice per language (ISO 639-1 code).
         workers: pieces of speech computed at the same time, each on one thread.
         level_dbfs: active speech level of every voice, RMS relative to full scale.
-        cache_chars: texts up to this length (greetings, apologies) are kept after synthesis.
+        cache_chars: of texts up to this length (greetings, apologies) the speech is kept.
         cache_s: total speech kept, seconds (16 kHz int16: 32 kB each).
     """
 
@@ -100,32 +101,16 @@ class PiperSynthesizer:
             raise SynthesisError(
                 f"no voice for language {language!r}; voices: {', '.join(self._voices)}"
             )
-        known = self._cache.get((text, language))
-        if known is not None:
-            for speech in known:
-                yield speech
-            return
-        spoken = []
-        async with aclosing(self._speak(voice, text, needed)) as pieces:
-            async for speech in pieces:
-                spoken.append(speech)
-                yield speech
-        if len(text) <= self._cache_chars:
-            self._cache.put((text, language), spoken)
-
-    async def close(self) -> None:
-        """Finish the pieces in work, then end the threads."""
-        await self._pool.close()
-
-    async def _speak(self, voice: Voice, text: str, needed: Need) -> AsyncGenerator[Speech, None]:
         # Cut here, a tenth of a millisecond, and not in a thread: a job that only finds out that
         # the text is at its end would have to wait like one that speaks.
         pieces = split_speakable(text)
         writings = iter(written_words(text, [piece.text for piece in pieces]))
+        speak = voice.speak
+        if len(text) <= self._cache_chars:
+            speak = partial(self._speak_once, language, voice)
         unsaid: tuple[Written, ...] = ()
         sounded = False
-        jobs = (partial(voice.speak, piece) for piece in pieces)
-        async with aclosing(self._pool.run_each(jobs, needed)) as spoken:
+        async with aclosing(self._spoken(language, pieces, speak, needed)) as spoken:
             async for speech in spoken:
                 written = next(writings)
                 if not len(speech.samples):
@@ -138,39 +123,73 @@ class PiperSynthesizer:
             silence = np.zeros(samples_of(CLAUSE_PAUSE_S), np.int16)
             yield _shared(Speech(silence, tuple(Word(word.text, len(silence)) for word in unsaid)))
 
+    async def close(self) -> None:
+        """Finish the pieces in work, then end the threads."""
+        await self._pool.close()
+
+    async def _spoken(
+        self,
+        language: str,
+        pieces: Sequence[Piece],
+        speak: Callable[[Piece], Speech],
+        needed: Need,
+    ) -> AsyncGenerator[Speech, None]:
+        """The speech of each piece: at once as long as it is known, the rest by the threads."""
+        known = 0
+        for piece in pieces:
+            if (speech := self._cache.get((piece, language))) is None:
+                break
+            known += 1
+            yield speech
+        jobs = (partial(speak, piece) for piece in pieces[known:])
+        async with aclosing(self._pool.run_each(jobs, needed)) as spoken:
+            async for speech in spoken:
+                yield speech
+
+    def _speak_once(self, language: str, voice: Voice, piece: Piece) -> Speech:
+        """Speak in a thread, unless it was spoken meanwhile: calls that begin together all wait
+        for the same greeting.
+        """
+        speech = self._cache.get((piece, language))
+        if speech is None:
+            speech = voice.speak(piece)
+            self._cache.put((piece, language), speech)
+        return speech
+
 
 class SpeechCache:
-    """Speech of recent texts, bounded by its total length; the least recently used goes first."""
+    """Speech of recent pieces, bounded by its total length; the least recently used goes first.
+
+    For any thread.
+    """
 
     def __init__(self, max_samples: int) -> None:
         self._max_samples = max_samples
-        self._speech: OrderedDict[tuple[str, str], tuple[Speech, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._speech: OrderedDict[tuple[Piece, str], Speech] = OrderedDict()
         self._samples = 0
 
     def __len__(self) -> int:
         return len(self._speech)
 
-    def get(self, key: tuple[str, str]) -> tuple[Speech, ...] | None:
-        """Speech of (text, language), or None."""
-        speech = self._speech.get(key)
-        if speech is not None:
-            self._speech.move_to_end(key)
-        return speech
+    def get(self, key: tuple[Piece, str]) -> Speech | None:
+        """Speech of (piece, language), or None."""
+        with self._lock:
+            speech = self._speech.get(key)
+            if speech is not None:
+                self._speech.move_to_end(key)
+            return speech
 
-    def put(self, key: tuple[str, str], speech: Sequence[Speech]) -> None:
+    def put(self, key: tuple[Piece, str], speech: Speech) -> None:
         """Keep speech, dropping older entries until the bound holds."""
-        self._forget(key)
-        self._speech[key] = tuple(speech)
-        self._samples += _length(speech)
-        while self._samples > self._max_samples:
-            self._forget(next(iter(self._speech)))
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        self._samples -= _length(self._speech.pop(key, ()))
-
-
-def _length(speech: Sequence[Speech]) -> int:
-    return sum(len(part.samples) for part in speech)
+        with self._lock:
+            if (old := self._speech.pop(key, None)) is not None:
+                self._samples -= len(old.samples)
+            self._speech[key] = speech
+            self._samples += len(speech.samples)
+            while self._samples > self._max_samples:
+                _, oldest = self._speech.popitem(last=False)
+                self._samples -= len(oldest.samples)
 
 
 def _shared(speech: Speech) -> Speech:

@@ -181,6 +181,23 @@ def test_a_fixed_phrase_is_spoken_from_the_cache() -> None:
         assert not one.samples.flags.writeable
 
 
+def test_calls_that_begin_together_have_their_greeting_spoken_once() -> None:
+    spoken: list[str] = []
+
+    class Recording:
+        def speak(self, piece: Piece) -> Speech:
+            spoken.append(piece.text)
+            return Speech(np.full(160, len(spoken), np.int16), (Word(piece.text, 160),))
+
+    async def body(synthesizer: PiperSynthesizer) -> list[list[Speech]]:
+        greetings = (synthesizer.stream("Hello. One moment.", "en") for _ in range(60))
+        return await asyncio.gather(*map(collect, greetings))
+
+    heard = with_synthesizer(body, {"en": cast(Voice, Recording())})
+    assert spoken == ["Hello.", "One moment."]
+    assert [[speech.samples[0] for speech in each] for each in heard] == 60 * [[1, 2]]
+
+
 def test_a_stopped_reply_skips_the_sentences_that_have_not_started() -> None:
     spoken: list[str] = []
 
@@ -224,7 +241,7 @@ def test_what_a_caller_waits_for_is_spoken_before_what_is_needed_later() -> None
     assert spoken == ["Busy.", "Now.", "Guess.", "Playing."]
 
 
-def test_an_interrupted_phrase_is_not_cached() -> None:
+def test_an_interrupted_phrase_is_spoken_whole_the_next_time() -> None:
     async def body(synthesizer: PiperSynthesizer) -> int:
         stream = synthesizer.stream(TEXTS["en"], "en")
         await anext(stream)
@@ -235,17 +252,20 @@ def test_an_interrupted_phrase_is_not_cached() -> None:
 
 
 def test_the_cache_is_bounded_and_forgets_the_least_recently_used() -> None:
+    def key(text: str) -> tuple[Piece, str]:
+        return Piece(text, 0.0), "en"
+
     def silence(samples: int) -> Speech:
         return Speech(np.zeros(samples, np.int16), ())
 
     cache = SpeechCache(max_samples=250)
     for name in ("a", "b"):
-        cache.put((name, "en"), [silence(100)])
-    assert cache.get(("a", "en")) is not None
-    cache.put(("c", "en"), [silence(60), silence(40)])
-    assert cache.get(("b", "en")) is None
-    assert cache.get(("a", "en")) is not None
-    cache.put(("huge", "en"), [silence(300)])
+        cache.put(key(name), silence(100))
+    assert cache.get(key("a")) is not None
+    cache.put(key("c"), silence(100))
+    assert cache.get(key("b")) is None
+    assert cache.get(key("a")) is not None
+    cache.put(key("huge"), silence(300))
     assert len(cache) == 0
 
 
