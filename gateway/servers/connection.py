@@ -263,7 +263,7 @@ class CallConnection:
         logger.exception("call failed")
         self._counters["failed_calls"] += 1
         text = "the gateway failed while serving this call"
-        self._report(ProtocolError("internal", text, call_id))
+        self._answer(ProtocolError("internal", text, call_id))
         self._protocol.call_ended(call_id)
         call = self._calls.pop(call_id, None)
         if call is not None and call.task is not asyncio.current_task():
@@ -311,6 +311,9 @@ class CallConnection:
         self._reported.add(error.code)
         with log_context(call_id=error.call_id):
             logger.log(level, "%s: %s", error.code, error)
+        self._answer(error)
+
+    def _answer(self, error: ProtocolError) -> None:
         message = self._protocol.error(error)
         if message is not None:
             self._outbox.put(message)

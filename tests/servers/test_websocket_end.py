@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 import numpy as np
@@ -172,13 +173,17 @@ PLACES = ["in factory", "in deliver", "in run"]
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_bug_in_the_only_call_of_a_socket_closes_it(place: str) -> None:
+def test_a_bug_in_the_only_call_of_a_socket_closes_it(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
+        caplog.set_level(logging.INFO)
         async with serving(call_type=FailingCall) as bench, bench.connect() as ws:
             await ws.send(init(place))
             assert await error_code(ws) == "internal"
             assert await close_code(ws) == 1011
-            assert bench.server.counters["failed_calls"] == 1
+            assert bench.server.counters == {"failed_calls": 1}, "the client did nothing wrong"
+            assert [line for line in caplog.messages if "fail" in line] == ["call failed"]
 
     run(test)
 
