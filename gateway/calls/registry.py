@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.errors import CapacityError, ProtocolError
 
 
@@ -29,6 +31,7 @@ class CallRegistry:
     def __init__(self, max_calls: int) -> None:
         self.max_calls = max_calls
         self._call_ids: set[str] = set()
+        self._ending: dict[str, asyncio.Event] = {}
         self._reserved = 0
         self._draining = False
         self._busy: str | None = None
@@ -98,9 +101,20 @@ class CallRegistry:
             place.release()
         self._call_ids.add(call_id)
 
+    def ending(self, call_id: str) -> None:
+        """A call that was opened here has been told that it is over."""
+        self._ending[call_id] = asyncio.Event()
+
+    async def ended(self, call_id: str) -> None:
+        """Wait for a call that has been told that it is over; does nothing for any other."""
+        if (event := self._ending.get(call_id)) is not None:
+            await event.wait()
+
     def close(self, call_id: str) -> None:
         """A call that was opened here is over."""
         self._call_ids.discard(call_id)
+        if (event := self._ending.pop(call_id, None)) is not None:
+            event.set()
 
     def _refusal(self, *, reserved: bool = False) -> str | None:
         if self._draining:

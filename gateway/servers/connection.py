@@ -145,7 +145,7 @@ class CallConnection:
                     continue
                 arrived = now()
                 received = self._protocol.receive(message, arrived)
-                if self._accepted(received):
+                if await self._accepted(received):
                     for answer in received.answers:
                         self._outbox.put(answer)
                     for call_id, event in received.events:
@@ -186,10 +186,10 @@ class CallConnection:
             with log_context(call_id=call_id):
                 self._failed(call_id)
 
-    def _accepted(self, received: Received) -> bool:
+    async def _accepted(self, received: Received) -> bool:
         """Open the call that a message starts; False when the message is refused as a whole."""
         for call_id, event in received.events:
-            if isinstance(event, CallStarted) and not self._open(call_id):
+            if isinstance(event, CallStarted) and not await self._open(call_id):
                 return False
             call = self._calls.get(call_id)
             if isinstance(event, OptionsChanged) and call is not None and call.ending:
@@ -199,8 +199,10 @@ class CallConnection:
                 return False
         return True
 
-    def _open(self, call_id: str) -> bool:
+    async def _open(self, call_id: str) -> bool:
         """Admit and start a call; False when that was not possible."""
+        # A client that lost its socket calls again faster than the call on it has ended.
+        await self._registry.ended(call_id)
         try:
             self._registry.open(call_id, self._place)
         except ProtocolError as error:
@@ -243,6 +245,7 @@ class CallConnection:
         if call.ending:
             return
         call.ending, call.close = True, close
+        self._registry.ending(call_id)
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._limits.call_end_timeout_s, call.task.cancel)
         call.task.add_done_callback(lambda _: timer.cancel())

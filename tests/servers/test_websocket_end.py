@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from gateway.calls.base import CallTransport
 from gateway.events import AudioReceived, CallStarted, EdgeEvent
 from gateway.servers.connection import EdgeLimits
 from tests.servers.harness import (
@@ -220,6 +221,40 @@ def test_a_call_that_does_not_end_is_cancelled() -> None:
                 await echo_works(ws)
             await bench.closed()
             assert bench.calls["c1"].returned.is_set()
+
+    run(test)
+
+
+class LingeringCall(FakeCall):
+    """Takes its time to end."""
+
+    def __init__(self, call_id: str, transport: CallTransport) -> None:
+        super().__init__(call_id, transport)
+        self.may_end = asyncio.Event()
+
+    async def run(self) -> None:
+        await super().run()
+        await self.may_end.wait()
+
+
+def test_a_client_that_lost_its_socket_calls_again_before_the_first_call_has_ended() -> None:
+    async def test() -> None:
+        async with serving(call_type=LingeringCall) as bench:
+            async with bench.connect() as ws:
+                await ws.send(init())
+                await echo_works(ws)
+            first = bench.calls["c1"]
+            assert isinstance(first, LingeringCall)
+            await first.over.wait()
+            async with bench.connect() as again:
+                await again.send(init())
+                await (await again.ping())  # the init has been read
+                assert bench.calls["c1"] is first
+                first.may_end.set()
+                await echo_works(again)
+                second = bench.calls["c1"]
+                assert isinstance(second, LingeringCall) and second is not first
+                second.may_end.set()
 
     run(test)
 
