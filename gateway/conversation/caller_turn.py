@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.audio.pcm import Samples, samples_of, seconds
+from gateway.conversation.lexicon import words_of
 
 
 @dataclass(slots=True)
@@ -105,13 +106,13 @@ class CallerTurn:
     def accept(self, revision: int, text: str, avg_logprob: float, doubt: float) -> bool:
         """Take a result; False when it is for a revision that no longer counts.
 
-        Noise after words may hide them from the recogniser: an empty result takes back only those
-        that were in doubt, with a mean log-probability below ``doubt``.
+        Noise after words may hide them from the recogniser: a result without words takes back only
+        those that were in doubt, with a mean log-probability below ``doubt``.
         """
         part = self._waiting_for(revision)
         if part is None:
             return False
-        part.text = text.strip()
+        part.text = text.strip() if words_of(text) else ""  # "..." is how noise is written
         if part.text:
             part.avg_logprob = avg_logprob
         elif part.last_text and part.avg_logprob >= doubt:

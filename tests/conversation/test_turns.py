@@ -167,12 +167,13 @@ def test_caller_transcript_is_told_once_when_the_reply_is_first_heard() -> None:
     ]
 
 
-def test_noise_without_words_ends_in_listening_with_no_reply() -> None:
+@pytest.mark.parametrize("text", ["", "...", " ♪ "])
+def test_noise_without_words_ends_in_listening_with_no_reply(text: str) -> None:
     driver = Driver()
     driver.start()
     driver.say(400)
     driver.silence(200)
-    assert driver.transcript("") == []
+    assert driver.transcript(text) == []
     assert driver.conversation.phase is Phase.LISTENING
     assert driver.silence(1000) == []
 
