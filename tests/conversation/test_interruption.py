@@ -142,6 +142,7 @@ def test_short_sound_with_doubtful_words_is_a_grunt_unless_it_says_stop() -> Non
     assert not interrupts("Emma Kitem.", "en", REPLY, "", REPLY, short=True, in_doubt=True)
     assert interrupts("Emma Kitem.", "en", REPLY, "", REPLY, short=True)
     assert interrupts("Waite.", "en", REPLY, "", REPLY, short=True, in_doubt=True)
+    assert interrupts("Emma, hold on, please.", "en", REPLY, "", REPLY, short=True, in_doubt=True)
 
 
 PICKS = [

@@ -78,8 +78,8 @@ def test_turn_counts_by_the_most_words_that_were_heard_of_it() -> None:
 
 def test_language_that_was_pinned_in_mid_turn_is_not_undone_by_its_revision() -> None:
     language = LanguageTracker("en")
-    language.heard("ru", 0.98, 2, turn=1)
+    language.heard("ru", 0.55, 2, turn=1)
     language.pin("ar")
     language.pin(None)
-    language.heard("ru", 0.98, 1, turn=1)
+    language.heard("ru", 0.55, 3, turn=1)
     assert language.current == "ar"

@@ -99,6 +99,14 @@ def test_short_stop_word_in_any_language_stops_the_greeting(language: str, text:
     assert CancelReply(1) in driver.transcript(text, language, avg_logprob=-0.6)
 
 
+def test_what_was_judged_is_not_recognised_again_when_nothing_follows() -> None:
+    driver = speaking("one two three four five six seven eight", 8000, 1000)
+    _, order = driver.say(700)
+    assert isinstance(order, Transcribe)
+    assert driver.transcript("Mm-hm.") == [ResumeReply(1)]
+    assert driver.silence(400) == []
+
+
 def test_words_over_the_assistant_are_judged_in_the_pinned_language() -> None:
     driver = over_the_greeting("ru")
     assert driver.transcript("Угу.", "en") == [ResumeReply(1)]
@@ -285,7 +293,18 @@ def test_grunt_over_an_echo_is_judged_by_its_own_length_and_words(echo_ms: int) 
     pause, order = driver.commands[ordered:]
     assert pause == PauseReply(1)
     assert isinstance(order, Transcribe)
+    assert len(order.samples) <= (400 + 400 + 200) * 16, "the echo before it is not recognised"
     assert driver.transcript("Emma Kitem.", avg_logprob=-0.6) == [ResumeReply(1)]
+
+
+def test_words_of_the_caller_are_recognised_although_an_echo_follows_them() -> None:
+    driver = speaking("one two three four five six seven eight", 8000, 0)
+    come_back(driver, 1000)
+    heard(driver, noise(7, 500))
+    heard(driver, noise(1, 1000)[-500 * 16 :])
+    driver.silence(200)
+    samples = driver.last(Transcribe).samples
+    assert noise(7, 500).tobytes() in samples.tobytes()
 
 
 def test_caller_who_speaks_on_over_an_echo_is_judged_and_given_way_as_without_it() -> None:

@@ -132,6 +132,20 @@ def test_the_transcript_of_a_settled_part_is_told_in_place_of_its_partial() -> N
     ]
 
 
+def test_hypothesis_of_a_part_that_has_its_transcript_is_not_told_as_the_next_part() -> None:
+    driver = Driver(SETTLING)
+    driver.start()
+    driver.say(3200)
+    first, second = orders(driver)
+    driver.silence(200)
+    driver.transcript("I would like a cleaning.")
+    driver.say(40)
+    hear(driver, "I would like", first)
+    hear(driver, "I would like", second)
+    driver.say(2200)
+    assert told(driver) == []
+
+
 def test_nothing_is_told_while_the_transcript_of_an_earlier_part_is_awaited() -> None:
     driver = Driver()
     driver.start()

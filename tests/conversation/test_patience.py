@@ -136,6 +136,13 @@ def test_noise_or_an_echo_over_the_idle_goodbye_keeps_nobody_in_the_call(
     assert driver.play(800, first=False)[-1] == HangUp("idle")
 
 
+def test_click_over_the_idle_goodbye_keeps_nobody_in_the_call(idle_goodbye: Driver) -> None:
+    driver = idle_goodbye
+    driver.say(60)
+    driver.silence(200)
+    assert driver.play(800, first=False)[-1] == HangUp("idle")
+
+
 def test_caller_whose_words_are_awaited_when_the_idle_goodbye_ends_stays(
     idle_goodbye: Driver,
 ) -> None:

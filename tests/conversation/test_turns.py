@@ -31,7 +31,7 @@ from gateway.conversation.events import (
     TranscriptReady,
 )
 from gateway.conversation.phase import Phase
-from gateway.conversation.policy import SpeechPolicy
+from gateway.conversation.policy import PatiencePolicy, SpeechPolicy
 from gateway.events import (
     AudioReceived,
     CallEnded,
@@ -820,6 +820,13 @@ def test_client_that_stops_sending_is_heard_as_silent() -> None:
     assert isinstance(transcribe, Transcribe)
     driver.transcript(QUESTION)
     assert driver.wait(400) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(1)]
+
+
+def test_client_that_sends_nothing_costs_no_time_while_nobody_speaks() -> None:
+    driver = Driver(dataclasses.replace(NO_GREETING, patience=PatiencePolicy(0, 0, 0, 0, 0)))
+    driver.start()
+    driver.silence(1000)
+    assert driver.conversation.next_deadline() is None
 
 
 def test_audio_in_bursts_of_500_ms_gives_the_same_single_turn() -> None:
