@@ -155,7 +155,7 @@ class CallerTurn:
     @property
     def text(self) -> str | None:
         """What the caller said, or None while a result is missing."""
-        text = _joined(self._parts if self._parts[-1].length else self._parts[:-1])
+        text = _joined(self._parts)
         return text if text is None else text or self.committed
 
 

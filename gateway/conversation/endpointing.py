@@ -41,8 +41,6 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
             dictation, which has pauses inside.
     """
     words, known = words_of(text), lexicon(language)
-    if not words:
-        return Completeness.UNSURE
     asks = _asks_dictation(asked, known)
     told_time = not asks and _CLOCK.search(text)
     digits = 0 if told_time else trailing_digits(words, known)
@@ -52,7 +50,7 @@ def completeness(text: str, language: str, asked: str = "") -> Completeness:
     if _trailing_letters(text) >= (1 if asks else _SPELLED):
         return Completeness.DICTATING
     if digits == len(words):
-        return Completeness.UNSURE  # one number: an answer, or the first of many
+        return Completeness.UNSURE  # nothing; or one number: an answer, or the first of many
     if known.greetings.issuperset(words) or words[-1] in known.days:
         return Completeness.UNSURE
     if _UNFINISHED.search(text):

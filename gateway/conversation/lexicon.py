@@ -20,7 +20,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(text.lower().split())
+    return frozenset(text.split())
 
 
 def _with_and(text: str) -> frozenset[str]:

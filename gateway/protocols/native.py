@@ -163,8 +163,7 @@ class NativeProtocol:
             raise ProtocolError("bad_audio", text, call_id)
         samples = decode_s16le(data)
         if call_id in self._calls:
-            if len(samples):
-                self._pass_on(call_id, samples, now, received)
+            self._pass_on(call_id, samples, now, received)
         elif self._early.put(call_id, samples, now):
             text = f"expected 'init' first for callId {describe(call_id)}, got 'audio'"
             received.errors.append(ProtocolError("not_initialised", text, call_id))
