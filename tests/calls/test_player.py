@@ -237,6 +237,23 @@ def test_pause_fades_out_and_resume_goes_on_from_the_very_sample() -> None:
     run(main)
 
 
+def test_fades_of_several_pauses_do_not_add_up_to_a_longer_lead() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        stage.player.open(1, hold=False)
+        await stage.player.enqueue(1, speech(3000))
+        for _ in range(5):
+            await asyncio.sleep(0.05)
+            stage.player.pause(1)
+            await asyncio.sleep(0.05)
+            stage.player.resume(1)
+        await asyncio.sleep(5)
+        assert 0.1 < stage.transport.most_ahead_s() <= 0.12 + 1e-9, "the lead and one fade"
+        await stage.end()
+
+    run(main)
+
+
 def test_interlude_is_played_before_a_late_reply_and_is_no_underrun() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         stage = Stage(loop)

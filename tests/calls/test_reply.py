@@ -12,7 +12,7 @@ from gateway.calls.player import Player
 from gateway.calls.records import Stopwatch
 from gateway.calls.reply import ReplyTask
 from gateway.conversation.commands import Prompt, StartReply, Utterance
-from gateway.conversation.events import CoreEvent, ReplyFailed
+from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
 from gateway.engines.base import ChatRequest, Priority
 from gateway.errors import ChatBusyError
 from tests.calls.fakes import FakeChat, FakeSynthesizer, RecordingTransport
@@ -46,6 +46,14 @@ class OvertakenChat(FakeChat):
         async for word in super().stream(request):
             yield word
         raise ChatBusyError("busy")
+
+
+class DeltaChat(FakeChat):
+    """Answers with these deltas, whatever their length."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        for delta in self.replies:
+            yield str(delta)
 
 
 def reply_task(
@@ -144,3 +152,18 @@ def test_speech_is_needed_when_what_came_before_it_has_been_heard() -> None:
         await asyncio.gather(playing, return_exceptions=True)
 
     run(main)
+
+
+@pytest.mark.parametrize("rounds", [(40,), (5, 35), (20, 20)])
+def test_a_loop_is_cut_off_in_deltas_of_any_length(rounds: tuple[int, ...]) -> None:
+    first, *others = (" come" * count for count in rounds)
+    fed: list[CoreEvent] = []
+    chat = DeltaChat("We open at nine. Please" + first, *others)
+
+    async def body() -> None:
+        await reply_task(chat, fed, hold=False).run()
+
+    asyncio.run(body())
+    said = [word for event in fed if isinstance(event, SpeechQueued) for word, _ in event.words]
+    assert said == "We open at nine. Please".split()
+    assert fed[-1] == ReplyEnded(1)
