@@ -53,6 +53,31 @@ def test_a_transcript_is_sent_with_exactly_the_given_fields() -> None:
     run(test)
 
 
+def test_words_that_are_not_final_are_sent_to_the_call_that_asked_for_them() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws:
+            await ws.send(init("a", ext=["interim"]))
+            await ws.send(init("b"))
+            assert (await message(ws))["type"] == "ready"
+            await echo_works(ws, "b")
+            asked, other = (bench.calls[name].transport for name in ("a", "b"))
+            assert (asked.wants_partials, other.wants_partials) == (True, False)
+            for transport in (other, asked):
+                transport.send_partial("Привет", 1, "ru")
+            assert await message(ws) == {
+                "type": "transcript",
+                "callId": "a",
+                "role": "caller",
+                "text": "Привет",
+                "final": False,
+                "utteranceId": "u1",
+                "rev": 1,
+                "lang": "ru",
+            }
+
+    run(test)
+
+
 def test_no_audio_makes_no_message() -> None:
     async def test() -> None:
         async with serving() as bench, bench.connect() as ws:
