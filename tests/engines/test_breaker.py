@@ -50,6 +50,16 @@ def test_a_good_probe_closes_the_circuit() -> None:
     assert not breaker.is_open and passes(breaker, 6, 6) == [True, True]
 
 
+def test_a_circuit_that_opens_again_after_a_good_probe_is_probed_as_the_first_time() -> None:
+    breaker = opened()
+    breaker.failed(passed(breaker, 5), 5)
+    passed(breaker, 15)
+    breaker.succeeded()
+    for _ in range(POLICY.failures):
+        breaker.failed(passed(breaker, 20), 20)
+    assert passes(breaker, 24.9, 25) == [False, True]
+
+
 def test_each_bad_probe_doubles_the_wait_up_to_the_longest() -> None:
     breaker, now, waits = opened(), 0.0, []
     for _ in range(4):

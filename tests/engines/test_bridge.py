@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from gateway.engines.base import Need
+from gateway.engines.base import Need, at_once
 from gateway.engines.bridge import GUESS_S, RESERVE_S, WorkerPool
 
 call_id: contextvars.ContextVar[str] = contextvars.ContextVar("call_id", default="none")
@@ -64,6 +64,23 @@ def test_an_exception_reaches_the_caller() -> None:
             await pool.run(fail)
 
     in_pool(body)
+
+
+def test_closing_waits_for_the_work_that_was_submitted() -> None:
+    async def main() -> None:
+        pool = WorkerPool("test", 1)
+        gate, done = threading.Event(), threading.Event()
+        work = [asyncio.create_task(pool.run(step)) for step in (gate.wait, done.set)]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        try:
+            await pool.close()
+            assert done.is_set()
+        finally:
+            gate.set()
+            await asyncio.gather(*work)
+
+    asyncio.run(main())
 
 
 def test_nothing_of_a_job_is_kept_when_it_is_done() -> None:
@@ -240,7 +257,7 @@ def test_what_is_needed_first_goes_first() -> None:
         await queue.add(pool, "in 3 s", lambda: 103.0)
         await queue.add(pool, "in 1 s", lambda: 101.0)
         await queue.add(pool, "in 2 s", lambda: 102.0)
-        await queue.add(pool, "now", lambda: -math.inf)
+        await queue.add(pool, "now", at_once)
 
     assert queue.served(fill) == ["now", "in 1 s", "in 2 s", "in 3 s"]
 
@@ -251,7 +268,7 @@ def test_what_is_needed_at_once_goes_in_order_of_arrival() -> None:
     async def fill(pool: WorkerPool) -> None:
         await queue.add(pool, "first", lambda: 7.0)
         await queue.add(pool, "second", lambda: 5.0)
-        await queue.add(pool, "third", lambda: -math.inf)
+        await queue.add(pool, "third", at_once)
         queue.now += 0.1
         await queue.add(pool, "last", lambda: 3.0)
 
@@ -265,7 +282,7 @@ def test_a_guess_goes_after_what_is_needed_until_it_has_waited_for_long() -> Non
         await queue.add(pool, "guess", lambda: math.inf)
         for waited in (0.1, GUESS_S - 0.1, GUESS_S + 0.1):
             queue.now = 100.0 + waited
-            await queue.add(pool, f"after {waited:.1f} s", lambda: -math.inf)
+            await queue.add(pool, f"after {waited:.1f} s", at_once)
 
     assert queue.served(fill) == ["after 0.1 s", "after 0.9 s", "guess", "after 1.1 s"]
 
@@ -279,7 +296,7 @@ def test_a_guess_that_becomes_certain_overtakes() -> None:
         await queue.add(pool, "guess", lambda: need)
         await queue.add(pool, "in 0.5 s", lambda: 100.5)
         queue.now += 0.1
-        await queue.add(pool, "now", lambda: -math.inf)
+        await queue.add(pool, "now", at_once)
         need = -math.inf
 
     assert queue.served(fill) == ["guess", "now", "in 0.5 s"]
@@ -289,9 +306,9 @@ def test_a_cancelled_job_is_skipped_and_the_others_run() -> None:
     queue = Queue()
 
     async def fill(pool: WorkerPool) -> None:
-        first = await queue.add(pool, "unwanted", lambda: -math.inf)
+        first = await queue.add(pool, "unwanted", at_once)
         await queue.add(pool, "in 1 s", lambda: 101.0)
-        await queue.add(pool, "now", lambda: -math.inf)
+        await queue.add(pool, "now", at_once)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
 
@@ -335,9 +352,9 @@ def test_a_pool_tells_how_long_the_oldest_of_its_jobs_has_waited() -> None:
 
     async def fill(pool: WorkerPool) -> None:
         assert (pool.waiting, pool.wait_s) == (0, 0.0)
-        unwanted = await queue.add(pool, "unwanted", lambda: -math.inf)
+        unwanted = await queue.add(pool, "unwanted", at_once)
         queue.now += 2.0
-        await queue.add(pool, "wanted", lambda: -math.inf)
+        await queue.add(pool, "wanted", at_once)
         queue.now += 1.0
         assert (pool.waiting, pool.wait_s) == (2, 3.0)
         unwanted.cancel()

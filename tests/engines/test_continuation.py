@@ -47,6 +47,17 @@ def test_other_scripts_are_compared_alike() -> None:
     assert joined("نحن نفتح ", "نحن نفتح من التاسعة.") == "نحن نفتح من التاسعة."
 
 
+def test_text_is_held_back_only_while_it_may_turn_out_to_be_a_repetition() -> None:
+    seam = Continuation("We are open today ")
+    assert [seam.push(word) for word in ("are ", "open ", "from ", "ni", "ne ")] == [
+        "",
+        "",
+        "are open from ",
+        "ni",
+        "ne ",
+    ]
+
+
 def test_a_short_word_may_follow_itself() -> None:
     assert joined("That is what it is to ", "to be open.") == "That is what it is to to be open."
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.engines.base import ChatMessage, ChatRequest, Priority
+from gateway.engines.base import ChatMessage, ChatRequest, EngineLoad, Priority
 from gateway.engines.breaker import BreakerPolicy
 from gateway.engines.fallback import FallbackChat
 from gateway.errors import ChatBusyError, ChatError
@@ -239,6 +239,56 @@ def test_an_interrupted_probe_is_followed_by_another() -> None:
         setup.local.hangs_after = None
         assert await setup.ask() == ANSWER
         assert not setup.chat.local_is_down
+
+    play(body)
+
+
+def test_a_probe_for_which_there_is_no_room_is_followed_by_another() -> None:
+    async def body(setup: Setup) -> None:
+        setup.local.fails_after = 0
+        await setup.ask()
+        await setup.ask()
+        await asyncio.sleep(6)
+        setup.local.error = ChatBusyError("busy")
+        assert await setup.ask() == ANSWER
+        assert setup.chat.local_is_down
+        setup.local.fails_after = None
+        assert await setup.ask() == ANSWER
+        assert not setup.chat.local_is_down
+
+    play(body)
+
+
+def test_a_reply_that_breaks_off_while_the_local_model_is_left_alone_is_not_begun_again() -> None:
+    async def body(setup: Setup) -> None:
+        setup.local.fails_after = 0
+        await setup.ask()
+        await setup.ask()
+        setup.local.fails_after, setup.remote.fails_after = None, 3
+        setup.remote.error = "no network"
+        said = []
+        with pytest.raises(ChatError, match="no network"):
+            async for piece in setup.chat.stream(ChatRequest("a", QUESTION)):
+                said.append(piece)
+        assert "".join(said) == "We are open"
+        assert len(setup.local.requests) == 2
+
+    play(body)
+
+
+def test_load_is_that_of_the_local_model_unless_it_is_left_alone() -> None:
+    class MeasuredChat(ScriptedChat):
+        current_load = EngineLoad(2, 0.5, 0.1)
+
+    async def body(setup: Setup) -> None:
+        assert setup.chat.current_load == EngineLoad(), "it does not tell"
+        local = MeasuredChat()
+        chat = FallbackChat(local, setup.remote, first_token_timeout_s=1.0)
+        assert chat.current_load == MeasuredChat.current_load
+        local.fails_after = 0
+        for _ in range(BreakerPolicy().failures):
+            assert [piece async for piece in chat.stream(ChatRequest("a", QUESTION))]
+        assert chat.current_load == EngineLoad()
 
     play(body)
 

@@ -227,7 +227,10 @@ def test_closing_finishes_what_waits_and_refuses_more() -> None:
 
 def test_the_longest_wait_is_that_of_the_oldest_final_request() -> None:
     assert queue_of(ticket("guess", SPECULATIVE, arrived=1.0)).longest_wait(9.0) == 0.0
-    queue = queue_of(ticket("first", arrived=3.0), ticket("second", arrived=4.0))
+    unwanted = ticket("unwanted", arrived=2.0)
+    queue = queue_of(unwanted, ticket("first", arrived=3.0), ticket("second", arrived=4.0))
+    assert queue.longest_wait(9.0) == 7.0
+    unwanted.abandoned = True
     assert queue.longest_wait(9.0) == 6.0
     queue.take()
     assert queue.longest_wait(9.0) == 0.0
