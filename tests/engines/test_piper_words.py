@@ -9,11 +9,17 @@ import pytest
 
 from gateway.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from gateway.conversation.playout import PlayoutLedger
-from gateway.engines.base import Speech
-from gateway.engines.piper_durations import _varint, declare_durations
+from gateway.engines.base import Speech, Word
+from gateway.engines.piper_durations import _fields, _message, _varint, declare_durations
 from gateway.engines.piper_matching import Spoken
 from gateway.engines.piper_shape import SOUND
-from gateway.engines.piper_words import words_by_letters, words_by_phonemes
+from gateway.engines.piper_words import (
+    Written,
+    in_writing,
+    spoken_words,
+    words_by_letters,
+    words_by_phonemes,
+)
 from tests.engines.test_piper import TEXTS, VOICES, speak_words
 
 SENTENCES = [
@@ -87,6 +93,24 @@ def said(*phonemes: int, pauses: tuple[int, ...] = ()) -> list[Spoken]:
     ]
 
 
+PHONEMES = {"_": [0], "^": [1], "$": [2], " ": [3], "a": [4], ",": [5], "ˈ": [6], "b": [7]}
+
+
+def spoken_of(phonemes: str) -> list[Spoken]:
+    """The words of these phonemes of 100 samples each; "?" is one that no symbol stands for."""
+    ids = [PHONEMES.get(phoneme, [99])[0] for phoneme in phonemes]
+    return spoken_words(ids, np.full(len(ids), 100), PHONEMES)
+
+
+def test_words_are_the_sounds_between_pauses_and_marks_count_as_none() -> None:
+    assert spoken_of("^_ˈ_a_b_ _?_,_$") == [Spoken(200, 800, 2), Spoken(1000, 1200, 1, pause=True)]
+
+
+def test_punctuation_before_the_first_word_belongs_to_none() -> None:
+    assert spoken_of("^_,_ _a_$") == [Spoken(600, 800, 1)]
+    assert spoken_of("^_,_$") == []
+
+
 def test_a_number_takes_all_the_words_it_is_read_out_as() -> None:
     words = words_by_phonemes("call 555 now", said(3, 4, 4, 4, 3))
     assert [word.end for word in words] == [300, 1500, 1800]
@@ -107,12 +131,34 @@ def test_words_that_cannot_be_matched_share_the_time_by_their_letters() -> None:
     assert [word.end for word in words] == [200, 400, 600, 800, 1000, 1200]
 
 
+def test_text_without_a_sound_takes_no_time() -> None:
+    noise = np.full(1600, 1000, dtype=np.int16)
+    assert words_by_letters("… –", noise) == (Word("…", 0), Word("–", 0))
+    assert words_by_letters("", noise) == ()
+
+
+def test_words_behind_the_last_one_that_the_voice_was_given_end_with_it() -> None:
+    written = [Written("yes", 3), Written("no", 5)]
+    assert in_writing(written, (Word("yes", 900),)) == (Word("yes", 900), Word("no", 900))
+
+
 def test_a_model_tells_its_durations_once() -> None:
     model = (VOICES / "ru.onnx").read_bytes()
     declared = declare_durations(model)
     assert declared is not None
     assert declared.startswith(model)
     assert declare_durations(declared) is None
+
+
+def test_fields_of_every_kind_are_read_or_passed_over() -> None:
+    number, eight, four = b"\x08\xac\x02", b"\x11" + bytes(8), b"\x1d" + bytes(4)
+    for length in (0, 127, 128, 300, 20_000):
+        content = b"\x07" * length
+        message = number + eight + _message(7, content) + four + _message(30, b"x")
+        assert [(field, bytes(part)) for field, part in _fields(memoryview(message))] == [
+            (7, content),
+            (30, b"x"),
+        ]
 
 
 def test_a_number_without_an_end_is_not_read_to_the_end_of_the_file() -> None:
