@@ -86,6 +86,18 @@ def test_noise_does_not_put_off_the_question() -> None:
     assert scripts(driver) == ["Are you there?"]
 
 
+def test_silence_is_counted_from_the_end_of_what_the_assistant_said() -> None:
+    driver = Driver(policy(idle_ms=5000))
+    driver.start()
+    driver.turn()
+    driver.speak("We are open from nine in the morning to six in the evening.", 4000)
+    driver.play(4000)
+    driver.silence(4900)
+    assert scripts(driver) == []
+    driver.silence(120)
+    assert scripts(driver) == ["Are you there?"]
+
+
 def test_muted_client_that_sends_nothing_is_asked_too() -> None:
     driver = Driver(policy(idle_ms=5000))
     driver.start()
@@ -141,6 +153,19 @@ def test_click_over_the_idle_goodbye_keeps_nobody_in_the_call(idle_goodbye: Driv
     driver.say(60)
     driver.silence(200)
     assert driver.play(800, first=False)[-1] == HangUp("idle")
+
+
+def test_noise_that_was_judged_and_outlasts_the_idle_goodbye_keeps_nobody_in_the_call(
+    idle_goodbye: Driver,
+) -> None:
+    driver = idle_goodbye
+    driver.play(600, first=False)
+    driver.say(760)
+    assert driver.transcript("") == [ResumeReply(1)]
+    for _ in range(10):
+        driver.receive(SpeechSent(1, 320))
+        driver.say(20)
+    assert driver.commands[-1] == HangUp("idle")
 
 
 def test_caller_whose_words_are_awaited_when_the_idle_goodbye_ends_stays(

@@ -144,6 +144,18 @@ def test_pause_inside_a_turn_cancels_the_speculative_reply_and_keeps_one_turn() 
     assert driver.silence(300) == [CommitTurn(1, QUESTION, "en"), ReleaseReply(2)]
 
 
+def test_words_that_become_known_while_the_caller_speaks_on_are_not_answered_yet() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(300)
+    driver.say(100)
+    assert driver.transcript("What time") == []
+    driver.say(400)
+    driver.silence(200)
+    assert driver.transcript(QUESTION) == [StartReply(1, 1, 2, "en", prompt(QUESTION), hold=True)]
+
+
 def test_caller_who_goes_on_before_the_reply_is_heard_reopens_the_committed_turn() -> None:
     driver = Driver()
     driver.start()
@@ -304,6 +316,17 @@ def test_back_channel_does_not_change_the_language() -> None:
     driver.transcript("Угу.", "ru")
     driver.receive(TextReceived(QUESTION))
     assert driver.last(StartReply).language == "en"
+
+
+def test_cough_that_was_dismissed_is_no_part_of_what_is_said_later() -> None:
+    driver = speaking(Driver(), 8000)
+    driver.say(300)
+    driver.silence(200)
+    assert driver.transcript("") == [ResumeReply(1)]
+    driver.silence(1000)
+    driver.say(400)
+    driver.silence(200)
+    assert np.count_nonzero(driver.last(Transcribe).samples) == 400 * 16
 
 
 def test_failed_recognition_of_an_overlap_lets_the_reply_go_on() -> None:
@@ -750,6 +773,19 @@ def test_typed_turn_over_speech_is_answered_together_with_it() -> None:
     assert driver.transcript(QUESTION) == [
         StartReply(1, 1, 1, "en", prompt(f"My name is Anna. {QUESTION}"), hold=True)
     ]
+
+
+def test_typed_turn_is_answered_together_with_what_is_said_over_the_reply() -> None:
+    driver = speaking(Driver())
+    driver.say(300)
+    typed = driver.receive(TextReceived("My name is Anna."))
+    assert CommitTurn(3, "My name is Anna.", "en") in typed
+    driver.silence(200)
+    driver.transcript(QUESTION)
+    source = driver.last(StartReply).source
+    assert isinstance(source, Prompt)
+    assert source.utterances[-1].text == f"My name is Anna. {QUESTION}"
+    assert driver.silence(300) == [CommitTurn(2, QUESTION, "en"), ReleaseReply(2)]
 
 
 def test_requested_reply_starts_only_when_nobody_has_the_floor() -> None:
