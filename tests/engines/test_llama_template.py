@@ -85,6 +85,12 @@ def test_conversation_is_rendered_as_it_is_where_the_template_allows() -> None:
     assert prompt.max_tokens == 20
 
 
+def test_conversation_that_the_template_refuses_is_a_chat_error() -> None:
+    refusing = "{% if messages[-1].content == 'boom' %}{{ raise_exception('no') }}{% endif %}"
+    with pytest.raises(ChatError, match="the chat template refused the conversation: no"):
+        builder(refusing + OPEN).build((SYSTEM, ChatMessage("user", "boom")), 20)
+
+
 def test_greeting_gets_a_silent_user_turn_where_roles_must_alternate() -> None:
     messages = (*GREETED, ChatMessage("user", "there"))
     prompt = builder(ALTERNATING).build(messages, 20)

@@ -74,6 +74,8 @@ def test_phone_numbers_are_not_loops() -> None:
     assert not has_loop("yes yes yes no no no")
     assert has_loop("no " * 12)
     assert has_loop("and I said to him " * 6)
+    eight = "one two three four five six seven eight "
+    assert has_loop(eight * 6) and not has_loop(eight * 2)
 
 
 def test_ordinary_text_does_not_compress_like_a_loop() -> None:
