@@ -27,11 +27,6 @@ class ThreadBudget:
     chat: int
     tts: int
 
-    @property
-    def total(self) -> int:
-        """Threads that compute when all engines are busy."""
-        return self.stt * self.stt_workers + self.chat + self.tts
-
 
 def thread_budget(threads: int) -> ThreadBudget:
     """Divide threads so that busy engines do not wait for one another's.

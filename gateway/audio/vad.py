@@ -1,4 +1,4 @@
-"""Voice activity of single frames, by WebRTC's detector."""
+"""Voice activity of single frames: WebRTC's detector, and a second one that confirms it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import webrtcvad
 
 from gateway.audio.pcm import SAMPLE_RATE, Samples
 
+_AGGRESSIVENESS = 2
+"""Of WebRTC's detector: from 0, which lets everything through, to 3, which needs clear speech."""
+
+_LEAST_PROBABILITY = 0.4
+"""Of a voice, by the second detector."""
+
 _RESET_FRAMES = 25
 """Half a second of silence: what was heard before no longer helps."""
 
 
 class WebRtcVad:
-    """Speech or not, frame by frame; adapts to the line's noise, so one object serves one call.
+    """Speech or not, frame by frame; adapts to the line's noise, so one object serves one call."""
 
-    Args:
-        aggressiveness: 0 (lets everything through) to 3 (needs clear speech).
-    """
-
-    def __init__(self, aggressiveness: int = 2) -> None:
-        self._vad = webrtcvad.Vad(aggressiveness)
+    def __init__(self) -> None:
+        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
 
     def __call__(self, frame: Samples) -> bool:
         """Whether a frame (320 samples of int16, 16 kHz) holds speech. Takes about 2 µs."""
@@ -48,15 +50,11 @@ class ConfirmedVad:
 
     Noise, music, tones and clicks open the first and are refused by the second, which also closes
     sooner after the last word. On a silent line the second one never runs.
-
-    Args:
-        threshold: least probability that counts as voice.
     """
 
-    def __init__(self, fast: WebRtcVad, confirm: VoiceProbability, threshold: float = 0.4) -> None:
+    def __init__(self, fast: WebRtcVad, confirm: VoiceProbability) -> None:
         self._fast = fast
         self._confirm = confirm
-        self._threshold = threshold
         self._quiet_frames = 0
 
     def __call__(self, frame: Samples) -> bool:
@@ -68,4 +66,4 @@ class ConfirmedVad:
                 self._confirm.reset()
             return False
         self._quiet_frames = 0
-        return self._confirm.probability() >= self._threshold
+        return self._confirm.probability() >= _LEAST_PROBABILITY

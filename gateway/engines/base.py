@@ -87,14 +87,12 @@ class Transcript:
         language: language the text is in.
         language_probability: 1.0 when the language was pinned.
         avg_logprob: mean log-probability per token (natural log), <= 0.
-        no_speech_prob: probability that the window holds no speech, 0..1.
     """
 
     text: str
     language: str
     language_probability: float = 1.0
     avg_logprob: float = 0.0
-    no_speech_prob: float = 0.0
 
 
 class Transcriber(Protocol):
@@ -145,6 +143,8 @@ class ChatRequest:
         messages: whole prompt, system message first.
         max_tokens: upper bound on generated tokens.
         temperature: 0 means greedy.
+        top_p, min_p, repeat_penalty, seed: of the choice of tokens, as far as an engine has them.
+        stop: texts that end the reply; none of them is part of it.
         priority: SPECULATIVE while the turn is not known to be over.
         tools: what the reply may call; from ``<tool_call>`` on it can only become a valid call of
             one of them. Without tools nothing is constrained.

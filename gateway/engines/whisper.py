@@ -18,13 +18,7 @@ from gateway.engines.base import EngineLoad, Priority, TranscribeRequest, Transc
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.microbatch import BatchPolicy, DroppedError, MicroBatcher
 from gateway.engines.model_errors import model_errors
-from gateway.engines.whisper_guards import (
-    MIN_AVG_LOGPROB,
-    Verdict,
-    is_silent,
-    judge,
-    without_credits,
-)
+from gateway.engines.whisper_guards import Verdict, is_silent, judge, without_credits
 from gateway.engines.whisper_load import Device, open_whisper
 from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
 from gateway.engines.whisper_window import (
@@ -53,8 +47,6 @@ class WhisperSettings:
         window: "auto" encodes little more than the speech; "full" always 30 s.
         hotwords: per language, text that primes the decoder for names and spelling.
         beam_size: 1 is greedy, the fastest.
-        min_avg_logprob: mean log-probability per token under which a text counts as a guess.
-        batch: bounds of the queue in front of the model; its weights are mel frames (10 ms).
     """
 
     model_path: Path
@@ -66,8 +58,6 @@ class WhisperSettings:
     window: Window = "auto"
     hotwords: Mapping[str, str] = field(default_factory=dict)
     beam_size: int = 1
-    min_avg_logprob: float = MIN_AVG_LOGPROB
-    batch: BatchPolicy = field(default_factory=BatchPolicy)
 
 
 class WhisperTranscriber:
@@ -81,7 +71,7 @@ class WhisperTranscriber:
         self._pool = pool
         self._settings = settings
         self._batcher: MicroBatcher[int, Clip, Recognition] = MicroBatcher(
-            self._compute, settings.batch, settings.workers
+            self._compute, BatchPolicy(), settings.workers
         )
 
     @classmethod
@@ -164,7 +154,6 @@ class WhisperTranscriber:
             seconds(len(clip.samples)),
             recognition.avg_logprob,
             recognition.no_speech_prob,
-            self._settings.min_avg_logprob,
             last=last,
         )
 
@@ -202,8 +191,8 @@ def load_model(settings: WhisperSettings) -> RecognitionModel:
 
 def _nothing_said(language: str | None, languages: Sequence[str]) -> Transcript:
     if language is not None:
-        return Transcript("", language, no_speech_prob=1.0)
-    return Transcript("", languages[0], language_probability=0.0, no_speech_prob=1.0)
+        return Transcript("", language)
+    return Transcript("", languages[0], language_probability=0.0)
 
 
 def _join(parts: Sequence[_Part]) -> Transcript:
@@ -216,5 +205,4 @@ def _join(parts: Sequence[_Part]) -> Transcript:
         language=first.language,
         language_probability=first.language_probability,
         avg_logprob=weighted / duration_s,
-        no_speech_prob=min(part.recognition.no_speech_prob for part in parts),
     )

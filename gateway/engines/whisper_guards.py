@@ -67,7 +67,6 @@ def judge(
     duration_s: float,
     avg_logprob: float,
     no_speech_prob: float,
-    min_avg_logprob: float = MIN_AVG_LOGPROB,
     *,
     last: bool = False,
 ) -> Verdict:
@@ -77,13 +76,12 @@ def judge(
         text: recognised text, stripped.
         duration_s: length of the audio, seconds.
         avg_logprob: mean log-probability per token, natural log.
-        no_speech_prob: 0..1.
-        min_avg_logprob: under it a text is a guess.
+        no_speech_prob: probability that the window holds no speech, 0..1.
         last: there is no other attempt. Then a text is not thrown away for compressing well:
             callers say numbers twice, or "no" seven times, and text of two-byte letters compresses
             better. Whisper keeps what its last attempt gives, too.
     """
-    unsure = avg_logprob < min_avg_logprob
+    unsure = avg_logprob < MIN_AVG_LOGPROB
     if not text or (unsure and no_speech_prob > MAX_NO_SPEECH_PROB):
         return Verdict.SILENCE
     if (

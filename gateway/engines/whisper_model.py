@@ -36,7 +36,11 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Raw result for one clip; fields as in `gateway.engines.base.Transcript`."""
+    """Raw result for one clip; fields as in `gateway.engines.base.Transcript`.
+
+    Attributes:
+        no_speech_prob: probability that the window holds no speech, 0..1.
+    """
 
     text: str
     language: str

@@ -46,16 +46,16 @@ def choose_window(sample_count: int, window: Window = "auto") -> int:
     return FULL_WINDOW
 
 
-def split_at_quiet(samples: Samples, max_s: float = MAX_PIECE_S) -> Iterator[Samples]:
-    """Cut a long utterance into pieces of at most ``max_s`` seconds, at its quietest places.
+def split_at_quiet(samples: Samples) -> Iterator[Samples]:
+    """Cut a long utterance into pieces of at most MAX_PIECE_S, at its quietest places.
 
     Each cut is searched in the last 8 s that a piece may have, and falls in the middle of the
     quietest 200 ms there. The pieces together are exactly the input.
     """
-    longest = round(max_s * SAMPLE_RATE)
+    longest = round(MAX_PIECE_S * SAMPLE_RATE)
     start = 0
     while len(samples) - start > longest:
-        search = start + max(longest - round(_QUIET_SEARCH_S * SAMPLE_RATE), longest // 2)
+        search = start + longest - round(_QUIET_SEARCH_S * SAMPLE_RATE)
         cut = search + _quietest(samples[search : start + longest])
         yield samples[start:cut]
         start = cut

@@ -33,9 +33,9 @@ class Readiness:
     def __init__(self, *parts: str) -> None:
         self._parts = dict.fromkeys(parts, False)
 
-    def mark(self, part: str, ready: bool = True) -> None:
-        """Note that a part is ready, or no longer."""
-        self._parts[part] = ready
+    def mark(self, part: str) -> None:
+        """Note that a part is ready."""
+        self._parts[part] = True
 
     @property
     def ready(self) -> bool:

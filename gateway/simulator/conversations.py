@@ -39,15 +39,17 @@ class Conversation:
         return [load_recording(line.path, line.text) for line in self.lines]
 
 
-def load_conversations(folder: Path = RECORDINGS_DIR) -> list[Conversation]:
-    """The conversations of ``conversations.toml`` in a folder, in the order they are written."""
-    manifest = tomllib.loads((folder / "conversations.toml").read_text(encoding="utf-8"))
+def load_conversations() -> list[Conversation]:
+    """The conversations of ``recordings/conversations.toml``, in the order they are written."""
+    manifest = tomllib.loads((RECORDINGS_DIR / "conversations.toml").read_text(encoding="utf-8"))
     return [
         Conversation(
             language=entry["language"],
             voice=entry["voice"],
             words_per_minute=entry["words_per_minute"],
-            lines=tuple(Line(folder / line["file"], line["text"]) for line in entry["utterances"]),
+            lines=tuple(
+                Line(RECORDINGS_DIR / line["file"], line["text"]) for line in entry["utterances"]
+            ),
         )
         for entry in manifest["conversation"]
     ]

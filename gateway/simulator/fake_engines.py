@@ -6,7 +6,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from gateway.engines.base import (
 )
 from gateway.simulator.scenario_caller import ScenarioCaller
 
-DEFAULT_REPLIES = {
+_REPLIES = {
     "en": "We are open from Monday to Friday, from nine in the morning to six in the evening.",
     "ar": "نحن مفتوحون من الاثنين إلى الجمعة، من التاسعة صباحا حتى السادسة مساء.",
     "ru": "Мы работаем с понедельника по пятницу, с девяти утра до шести вечера.",
@@ -31,7 +31,7 @@ DEFAULT_REPLIES = {
 
 @dataclass(frozen=True, slots=True)
 class EngineTimes:
-    """How long the engines take, in seconds; a reply's words come ``word_s`` apart."""
+    """How long the engines take, in seconds; a reply's words come ``word`` apart."""
 
     stt: float = 0.08
     chat: float = 0.04
@@ -92,13 +92,12 @@ class FixedChat:
     """Answers with the fixed reply of the language of the caller's last sentence."""
 
     times: EngineTimes
-    replies: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REPLIES))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         """The reply, word by word."""
         said = [message.content for message in request.messages if message.role == "user"]
         sentence = next((text for text in reversed(said) if len(text.split()) > 1), "".join(said))
-        reply = self.replies[script_of(sentence)]
+        reply = _REPLIES[script_of(sentence)]
         await asyncio.sleep(self.times.chat)
         for word in reply.split():
             await asyncio.sleep(self.times.word)
