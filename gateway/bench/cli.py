@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -190,8 +189,7 @@ async def _turns(
         with console.status("loading the models"):
             await gateway.ready()
         played = await TurnsBenchmark(gateway.url, calls, log, show).run(prepared, runs)
-        counters: Counter[str] | None = getattr(gateway, "counters", None)
-    report = turns_report(played, counters)
+    report = turns_report(played, gateway.counters)
     return {**describe_machine(), "models": describe_models(own), **report}
 
 

@@ -10,7 +10,7 @@ from itertools import count
 
 from gateway.bench.process import cores_used
 from gateway.bench.report import Report
-from gateway.bench.served import ServedGateway
+from gateway.bench.served import ServedGateway, sample_lag
 from gateway.bench.statistics import distribution, rate
 from gateway.bench.task_group import first_failure
 from gateway.errors import GatewayError
@@ -26,8 +26,6 @@ RAMP_PER_CALL_S = 0.5
 _PATIENCE = Patience(answer=15.0, reply=30.0)
 _OVERRUN_S = 90.0
 """A call may go on for this long after the time is over; one that hangs is then cut off."""
-
-_LAG_SAMPLE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ async def bench_load(
     lags: list[float] = []
     with first_failure():
         async with asyncio.TaskGroup() as tasks:
-            sampler = tasks.create_task(_sample_lag(lags))
+            sampler = tasks.create_task(sample_lag(lags))
             for index in range(calls):
                 tasks.create_task(_caller(gateway.url, conversations, index, numbers, tally))
             await asyncio.sleep(all_there - asyncio.get_running_loop().time())
@@ -247,10 +245,3 @@ async def _caller(
             await asyncio.sleep(1.0)
             continue
         tally.add(caller, began)
-
-
-async def _sample_lag(lags: list[float]) -> None:
-    while True:
-        before = time.perf_counter()
-        await asyncio.sleep(_LAG_SAMPLE_S)
-        lags.append((time.perf_counter() - before - _LAG_SAMPLE_S) * 1000)

@@ -103,7 +103,7 @@ class ServedGateway:
         return memory_bytes(self.pid)
 
     async def figures(self) -> dict[str, Any]:
-        """What it measured since it was asked last: ``loop_lag_ms`` and ``turns``.
+        """What it measured since it was asked last: ``loop_lag_ms`` and ``stages``.
 
         Raises:
             GatewayError: it ended, or does not answer.
@@ -128,35 +128,36 @@ class ServedGateway:
 
 
 class _Measurements:
-    """Collects turns and loop lag until they are read."""
+    """Collects turns and loop lag, in ms, until they are read."""
 
     def __init__(self) -> None:
         self._turns: list[TurnRecord] = []
-        self._lags: list[float] = []
+        self.lags: list[float] = []
 
     def add(self, record: TurnRecord) -> None:
         self._turns.append(record)
 
-    async def sample_lag(self) -> None:
-        """How late the event loop wakes up a sleeper, again and again."""
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(_SAMPLE_S)
-            self._lags.append((time.perf_counter() - before - _SAMPLE_S) * 1000)
-
     def take(self) -> dict[str, Any]:
         """The figures so far, in ms; begins anew."""
-        turns, lags = self._turns, self._lags
-        self._turns, self._lags = [], []
         stages: dict[str, list[float]] = {}
-        for record in turns:
+        for record in self._turns:
             for name, value in (asdict(record.latency) if record.latency else {}).items():
                 stages.setdefault(name, []).append(value)
-        return {
-            "loop_lag_ms": distribution(lags, 2),
-            "turns": len(turns),
+        figures = {
+            "loop_lag_ms": distribution(self.lags, 2),
             "stages": {name: distribution(values) for name, values in stages.items()},
         }
+        self._turns.clear()
+        self.lags.clear()
+        return figures
+
+
+async def sample_lag(lags: list[float]) -> None:
+    """Note how late the event loop wakes up a sleeper, in ms, again and again."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(_SAMPLE_S)
+        lags.append((time.perf_counter() - before - _SAMPLE_S) * 1000)
 
 
 async def _serve() -> None:
@@ -171,7 +172,7 @@ async def _serve() -> None:
         await gateway.ready()
         print(json.dumps({"url": gateway.url}), flush=True)
         async with asyncio.TaskGroup() as tasks:
-            sampler = tasks.create_task(measurements.sample_lag())
+            sampler = tasks.create_task(sample_lag(measurements.lags))
             while await reader.readline():
                 print(json.dumps(measurements.take()), flush=True)
             sampler.cancel()

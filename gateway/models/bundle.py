@@ -23,7 +23,13 @@ from gateway.errors import ModelError
 from gateway.models.catalogue import ModelSettings, Name, how_to_obtain
 from gateway.models.disk import disk_error, megabytes, require_space
 from gateway.models.lockfile import Lock, LockedFile, LockedModel
-from gateway.models.store import ModelStore, locked_models, model_problems, without_record
+from gateway.models.store import (
+    ModelStore,
+    as_placed,
+    locked_models,
+    model_problems,
+    without_record,
+)
 
 Report = Callable[[str], None]
 
@@ -287,7 +293,7 @@ class _Installation:
 
         def record() -> None:
             for name, model in manifest.models.items():
-                lock.models[name] = self._as_placed(name, model)
+                lock.models[name] = as_placed(self._store, name, model)
             self._store.write(lock)
 
         try:
@@ -303,16 +309,6 @@ class _Installation:
             for name in manifest.models:
                 self._store.discard(self._store.unpacking(name))
         return manifest
-
-    def _as_placed(self, name: str, model: LockedModel) -> LockedModel:
-        folder = self._store.folder(model.kind, name)
-        files = {
-            file_name: msgspec.structs.replace(
-                file, mtime_ns=(folder / file_name).stat().st_mtime_ns
-            )
-            for file_name, file in model.files.items()
-        }
-        return msgspec.structs.replace(model, files=files)
 
     def _unpacked(self, name: str) -> Path:
         return self._store.unpacking(name) / "files"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from gateway.errors import ModelError
@@ -240,6 +241,20 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
         raise disk_error(error, folder) from error
+
+
+def as_placed(store: ModelStore, name: str, model: LockedModel) -> LockedModel:
+    """The record of a model with the times that its files have now.
+
+    Raises:
+        OSError: a file is missing, or cannot be looked at.
+    """
+    folder = store.folder(model.kind, name)
+    files = {
+        file_name: msgspec.structs.replace(file, mtime_ns=(folder / file_name).stat().st_mtime_ns)
+        for file_name, file in model.files.items()
+    }
+    return msgspec.structs.replace(model, files=files)
 
 
 def model_problems(

@@ -1,4 +1,4 @@
-"""Verifying, listing and removing the models that were placed."""
+"""Verifying and removing the models that were placed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import msgspec
-
 from gateway.models.disk import disk_error
 from gateway.models.lockfile import LockedModel
-from gateway.models.store import ModelStore, StoreBusyError, locked_models, model_problems
+from gateway.models.store import (
+    ModelStore,
+    StoreBusyError,
+    as_placed,
+    locked_models,
+    model_problems,
+)
 
 
 def verify(
@@ -59,15 +63,8 @@ def _with_present_times(store: ModelStore) -> dict[str, LockedModel]:
     for name, locked in store.read().models.items():
         if model_problems(store, name, locked):
             continue
-        folder = store.folder(locked.kind, name)
-        files = {
-            file_name: msgspec.structs.replace(
-                file, mtime_ns=(folder / file_name).stat().st_mtime_ns
-            )
-            for file_name, file in locked.files.items()
-        }
-        if files != locked.files:
-            found[name] = msgspec.structs.replace(locked, files=files)
+        if (present := as_placed(store, name, locked)) != locked:
+            found[name] = present
     return found
 
 

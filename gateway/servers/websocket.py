@@ -44,15 +44,15 @@ class _Socket(ServerConnection):
 
     place: Place | None = None
     gone = False
-    sockets: set[_Socket] | None = None
-    counters: Counter[str] | None = None
+    sockets: set[_Socket]
+    """All that are open; the listener's, like its ``counters``."""
+    counters: Counter[str]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # uvloop has its own
             transport.max_size = READ_SIZE
-        if self.sockets is not None:
-            self.sockets.add(self)
+        self.sockets.add(self)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -61,8 +61,7 @@ class _Socket(ServerConnection):
             logger.warning(
                 "connection dropped: the client does not read, %d bytes were waiting", unread
             )
-            if self.counters is not None:
-                self.counters["overflows"] += 1
+            self.counters["overflows"] += 1
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,8 +69,7 @@ class _Socket(ServerConnection):
         self.gone = True
         if self.place is not None:
             self.place.release()
-        if self.sockets is not None:
-            self.sockets.discard(self)
+        self.sockets.discard(self)
 
 
 class WebSocketServer:
