@@ -75,10 +75,10 @@ def replay(
 
 def _exactly(console: Console, recording: Recording, recorded_voice: bool) -> bool:
     from gateway.loading import voice_detectors
-    from gateway.replay.exact import RecordedVoice, replay_exactly
+    from gateway.replay.exact import RecordedDetector, replay_exactly
     from gateway.replay.report import print_exact
 
-    voice = RecordedVoice(recording) if recorded_voice else voice_detectors()()
+    voice = RecordedDetector(recording) if recorded_voice else voice_detectors()()
     result = replay_exactly(recording, voice)
     print_exact(console, result)
     return result.mismatch is None

@@ -52,7 +52,7 @@ class ExactReplay:
     first_voiced_otherwise_s: float | None
 
 
-class RecordedVoice:
+class RecordedDetector:
     """A voice detector that says again what the recording's said: the core is tested alone."""
 
     def __init__(self, recording: Recording) -> None:

@@ -12,7 +12,7 @@ from gateway.events import AudioReceived
 from gateway.loading import voice_detectors
 from gateway.recording.codec import Recording, read_recording
 from gateway.recording.recorder import FileRecorder
-from gateway.replay.exact import RecordedVoice, replay_exactly
+from gateway.replay.exact import RecordedDetector, replay_exactly
 from tests.recording.calls import noisy_line, play
 
 
@@ -40,7 +40,7 @@ def test_noisy_call_is_replayed_bit_for_bit(recording: Recording) -> None:
 def test_recorded_decisions_of_the_voice_detector_replay_the_core_alone(
     recording: Recording,
 ) -> None:
-    assert replay_exactly(recording, RecordedVoice(recording)).mismatch is None
+    assert replay_exactly(recording, RecordedDetector(recording)).mismatch is None
 
 
 def test_other_words_in_the_record_show_as_a_diff(recording: Recording) -> None:
