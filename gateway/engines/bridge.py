@@ -1,4 +1,4 @@
-"""From blocking model code to asyncio: the only place that touches executors.
+"""From blocking model code to asyncio: the only file of the engines that touches executors.
 
 A thread cannot be cancelled. So each piece of work is one short job: jobs that have not started
 are dropped when their caller goes away, and the results of running ones are.

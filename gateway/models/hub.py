@@ -167,7 +167,7 @@ class Hub:
 
         Raises:
             ModelError: the transfer failed.
-        OSError: the disk failed.
+            OSError: the disk failed.
         """
         part.touch()
         # The address on this hub, not the storage it forwards to: that one expires.

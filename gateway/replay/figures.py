@@ -82,7 +82,11 @@ class Figures:
 
 
 def figures_of(steps: Iterable[RecordedStep], policy: Policy) -> Figures:
-    """Count what happened in a call that was held under this policy."""
+    """Count what happened in a call that was held under this policy.
+
+    Raises:
+        RecordingError: a command lacks what this gateway's has.
+    """
     counter = _Counter(policy)
     for step in steps:
         counter.add(step)

@@ -87,7 +87,11 @@ class SpokenReply:
 
 
 class Transcripts:
-    """The recorded recognitions; answers for any stretch of the caller's line."""
+    """The recorded recognitions; answers for any stretch of the caller's line.
+
+    Raises:
+        RecordingError: a command lacks what this gateway's has.
+    """
 
     def __init__(self, steps: Iterable[RecordedStep]) -> None:
         self._all = list(_recognised(steps))
@@ -141,7 +145,11 @@ def _timeline(recognised: Sequence[Recognised]) -> list[tuple[float, str]]:
 
 
 def spoken_replies(steps: Iterable[RecordedStep]) -> list[SpokenReply]:
-    """Every recorded reply of which something was synthesised, oldest first."""
+    """Every recorded reply of which something was synthesised, oldest first.
+
+    Raises:
+        RecordingError: a command lacks what this gateway's has.
+    """
     collector = _Replies()
     for step in steps:
         collector.add(step)

@@ -69,6 +69,9 @@ def hold_again(
 
     Args:
         voice_detector: makes a fresh detector of the kind that the call had.
+
+    Raises:
+        RecordingError: a recorded command lacks what this gateway's has.
     """
     return run_virtually(_hold(recording, policy, voice_detector))
 
