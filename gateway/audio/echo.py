@@ -20,18 +20,16 @@ _MAX_GAIN_DB = 10.0
 
 _KEEP_S = 3.0
 
+_LEAST_SIMILARITY = 0.85
+"""Normalised cross-correlation from which sound counts as an echo. Measured through a telephone
+line: an echo alone reaches 0.98 at any level down to -30 dB, a caller of the same voice over an
+echo of -6 dB at most 0.74."""
+
 
 class EchoDetector:
-    """Keeps what was played and when; correlates what is heard with it over all delays.
+    """Keeps what was played and when; correlates what is heard with it over all delays."""
 
-    Args:
-        threshold: normalised cross-correlation above which sound counts as an echo. Measured
-            through a telephone line: an echo alone reaches 0.98 at any level down to -30 dB, a
-            caller of the same voice over an echo of -6 dB at most 0.74.
-    """
-
-    def __init__(self, threshold: float = 0.85) -> None:
-        self._threshold = threshold
+    def __init__(self) -> None:
         self._played: deque[tuple[float, Samples]] = deque()
 
     def played(self, samples: Samples, at: float) -> None:
@@ -45,7 +43,7 @@ class EchoDetector:
 
         Takes about 2 ms for 300 ms of sound; asked only while there is speech over the assistant.
         """
-        return self.similarity(heard, ends_at) >= self._threshold
+        return self.similarity(heard, ends_at) >= _LEAST_SIMILARITY
 
     def similarity(self, heard: Samples, ends_at: float) -> float:
         """Largest normalised cross-correlation over all delays, 0..1."""

@@ -74,11 +74,6 @@ class PiperSynthesizer:
         return cls(voices, pool, settings)
 
     @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages that have a voice."""
-        return tuple(self._voices)
-
-    @property
     def current_load(self) -> EngineLoad:
         """What waits to be spoken, and for how long."""
         return EngineLoad(self._pool.waiting, self._pool.wait_s)
