@@ -57,7 +57,7 @@ def read_records(path: Path) -> Iterator[tuple[Kind, bytes]]:
             return  # a full disk leaves so much
         raise RecordingError(
             f"{path} is no recorded call: expected a file of voice-gateway serve --record-events,"
-            f" which begins with {MAGIC!r}; got {data[: len(MAGIC)]!r}"
+            f" which begins with {MAGIC!r}; got {data!r}"
         )
     at = len(MAGIC)
     while (body := at + _HEAD.size + _CHECK.size) <= len(data):

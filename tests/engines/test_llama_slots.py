@@ -359,6 +359,19 @@ def test_a_new_shared_prefix_waits_with_a_request_that_finds_no_room() -> None:
     assert model.closed == {0: False, 1: False, 2: False}
 
 
+def test_a_request_waits_while_the_only_sequences_are_those_of_running_replies() -> None:
+    model = scheduler(sequences=2)
+    model.submit(request(0, (*SYSTEM, 1), max_tokens=4))
+    model.submit(request(1, (5, 6, 7), max_tokens=8))
+    while not model.replies[0]:
+        model.step()
+    model.submit(request(2, (*SYSTEM, 2)))
+    model.step()
+    assert not model.replies[2], "although one of them begins with the same prompt"
+    model.drain()
+    assert model.closed == {0: False, 1: False, 2: False}
+
+
 def test_forget_frees_the_sequence_of_an_ended_call() -> None:
     model = scheduler()
     model.submit(request(0, (1, 2, 3), call="a"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.receptionist.profile import load_profile
+from gateway.receptionist.profile import LanguageProfile, load_profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
 
 PLAIN = '[en]\nname = "a"\nopen = "b"\naddress = "c"\n'
@@ -31,6 +31,30 @@ def test_greeting_and_apology_are_spoken_not_part_of_the_prompt() -> None:
     profile = load_profile()
     assert all(facts.greeting and facts.apology for facts in profile.values())
     assert str(profile["en"].apology) not in system_prompt(profile)
+
+
+def test_phrases_that_a_profile_leaves_out_are_those_of_the_default_one() -> None:
+    facts = LanguageProfile("a", "b", "c", apology="Oh.", goodbye="")
+    default = load_profile()["en"]
+    assert phrases_of({"en": facts, "de": facts}) == {
+        "en": {
+            "greeting": "",
+            "apology": "Oh.",
+            "still_there": default.still_there,
+            "goodbye": "",
+            "acknowledgement": default.acknowledgement,
+            "ending_soon": default.ending_soon,
+        },
+        "de": {
+            "greeting": "",
+            "apology": "Oh.",
+            "still_there": "",
+            "goodbye": "",
+            "acknowledgement": "",
+            "ending_soon": "",
+        },
+    }
+    assert default.still_there and default.acknowledgement and default.ending_soon
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from gateway.recording.codec import (
 )
 from gateway.recording.container import MAGIC, Kind, RecordingError, read_records, record
 from gateway.recording.packing import pack, unpack
-from gateway.recording.recorder import FileRecorder
+from gateway.recording.recorder import FileRecorder, FileTape
 from gateway.recording.steps import Step
 from gateway.recording.tape import RecordedConversation
 from gateway.replay.exact import replay_exactly
@@ -176,6 +176,14 @@ def test_damaged_recording_is_refused(call_file: Path, tmp_path: Path, part: flo
         read_recording(copy(tmp_path / "bad.vgrec", bytes(data)))
 
 
+def test_damage_in_the_head_of_a_record_is_refused(call_file: Path, tmp_path: Path) -> None:
+    data = call_file.read_bytes()
+    for at in range(len(MAGIC), len(MAGIC) + 13):  # kind, length and both checksums
+        bad = data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+        with pytest.raises(RecordingError, match="damaged at byte 7: expected the head"):
+            read_recording(copy(tmp_path / "bad.vgrec", bad))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -273,6 +281,45 @@ def test_recording_that_is_deleted_in_mid_call_stays_so(
     recorder.close()
     assert not list(tmp_path.iterdir())
     assert "is given up: No such file or directory" in caplog.text
+
+
+def test_nothing_is_written_behind_a_block_that_was_lost(tmp_path: Path) -> None:
+    path, jobs = tmp_path / "call.vgrec", list[Callable[[], None]]()
+
+    def enqueue(job: Callable[[], None]) -> bool:
+        jobs.append(job)
+        return True
+
+    tape = FileTape(path, Header("1", "call", "", {}), enqueue)
+    for second in range(9):
+        tape.add(Step(TextReceived("hello"), float(second), ()))
+    tape.close()
+    begin, lost, *others = jobs
+    begin()
+    path.unlink()
+    lost()
+    path.touch()
+    for job in others:
+        job()
+    assert len(others) > 1 and path.read_bytes() == b""
+
+
+def test_input_of_which_nobody_asked_the_commands_is_recorded_too() -> None:
+    class Steps(list[Step]):
+        def add(self, step: Step) -> None:
+            self.append(step)
+
+        def close(self) -> None: ...
+
+    steps = Steps()
+    core = RecordedConversation(steps, POLICY, WebRtcVad())
+    core.receive(CallStarted("en"), 1.0)
+    core.receive(TextReceived("hello"), 2.0)
+    core.commands()
+    assert [(step.event, step.commands is None) for step in steps] == [
+        (CallStarted("en"), True),
+        (TextReceived("hello"), False),
+    ]
 
 
 def wait_until(true: Callable[[], bool]) -> None:
