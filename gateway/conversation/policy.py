@@ -73,7 +73,8 @@ class BargeInPolicy:
     Attributes:
         pause_ms: speech over the assistant that pauses it; what was said decides how it goes on.
         judge_ms: speech that goes on this long is judged before it pauses; if its words do not
-            stop the assistant, again after as much more.
+            stop the assistant, again after as much more, or when it is twice as long if the caller
+            has said nothing new.
         undecided_ms: no verdict after this much speech: the caller has the floor.
         short_ms: speech over the assistant that is no longer than this, and whose words are in
             doubt, does not interrupt: most likely it was a grunt.
