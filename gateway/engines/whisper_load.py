@@ -51,14 +51,14 @@ def open_whisper(
     config = _read_json(path / "config.json")
     tokenizer = _read_tokenizer(path)
     _check_numbers(path, config, tokenizer)
-    whisper = _on_device(path, device, compute_type, threads, workers)
     tokens = {token["id"]: token["content"].strip("<|>") for token in tokenizer["added_tokens"]}
     listed = [tokens[number] for number in config.get("lang_ids") or () if number in tokens]
-    if not whisper.model.is_multilingual:  # some of these list languages all the same
-        listed = ["en"]
-    elif not listed and len(languages) == 1:
+    if not listed and len(languages) == 1:
         listed = list(tokens.values())
     _check_languages(path, listed, languages)
+    whisper = _on_device(path, device, compute_type, threads, workers)
+    if not whisper.model.is_multilingual:  # some of these list languages all the same
+        _check_languages(path, ["en"], languages)
     return whisper
 
 
@@ -152,7 +152,8 @@ def _check_languages(path: Path, known: Sequence[str], languages: Sequence[str])
     if not known:
         raise ModelError(
             f"speech model {path}: config.json lists no languages (lang_ids), so that of a caller "
-            "cannot be detected; take config.json from another conversion of this model"
+            "cannot be detected; set GATEWAY_LANGUAGES to one, or take config.json from another "
+            "conversion of this model"
         )
     missing = [language for language in languages if language not in known]
     if missing or not languages:
