@@ -183,6 +183,7 @@ class Gateway:
             synthesizer=synthesizer,
             system_prompt=prompt,
             tools=receptionist_tools(self._profile),
+            stt_timeout_s=self._settings.stt_timeout_s,
             policy=conversation_policy(self._settings, self._profile),
             voice_detector=voice_detectors(),
             counters=self.counters,

@@ -99,6 +99,7 @@ class Settings(Variables):
     stt_window: Literal["auto", "full"] = "auto"
     stt_beam_size: int = Field(default=0, ge=0, le=10)
     stt_hotwords: Literal["auto", "on", "off"] = "auto"
+    stt_timeout_s: float = Field(default=20.0, gt=0, le=600)
     llm_mode: Literal["local", "fallback", "remote"] = "local"
     llm_model: str = STARTER
     llm_context: int = Field(default=8192, ge=512, le=1_048_576)

@@ -74,6 +74,8 @@ class CallServices:
         system_prompt: first message of every chat prompt.
         voice_detector: makes the voice detector of one call.
         tools: what the assistant may call.
+        stt_timeout_s: seconds after which a recognition counts as hung, and the caller is asked to
+            repeat what they said.
         on_turn: told about every finished exchange.
         counters: ``speculation_started, _used, _wasted, _skipped``; ``replies_resumed``.
         may_send_partials: is there time to recognise speech that has not ended?
@@ -91,6 +93,7 @@ class CallServices:
     max_tokens: int
     temperature: float
     tools: tuple[Tool, ...] = ()
+    stt_timeout_s: float = 20.0
     on_turn: Callable[[TurnRecord], None] = lambda record: None
     counters: Counter[str] = field(default_factory=Counter)
     recorder: Recorder | None = None
@@ -285,11 +288,15 @@ class CallSession:
 
     async def _transcribe(self, command: Transcribe) -> None:
         request = TranscribeRequest(command.samples, command.language)
+        limit_s = self._services.stt_timeout_s
         try:
-            transcript = await self._services.transcriber.transcribe(request)
-        except TranscriptionError as error:
-            log.warning("transcription failed: %s", error)
-            self._feed(TranscriptFailed(command.turn, command.revision, str(error)))
+            async with asyncio.timeout(limit_s):
+                transcript = await self._services.transcriber.transcribe(request)
+        except (TranscriptionError, TimeoutError) as error:
+            hung = isinstance(error, TimeoutError)
+            reason = f"no result within {limit_s:g} s (STT_TIMEOUT_S)" if hung else str(error)
+            log.warning("transcription failed: %s", reason)
+            self._feed(TranscriptFailed(command.turn, command.revision, reason, not hung))
             return
         self._stopwatch.transcript_ready(command.turn, command.revision, self._clock())
         self._feed(

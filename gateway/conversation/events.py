@@ -26,11 +26,12 @@ class TranscriptReady:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptFailed:
-    """One Transcribe came to nothing."""
+    """One Transcribe came to nothing; ``may_retry`` is False where another would too."""
 
     turn: int
     revision: int
     reason: str
+    may_retry: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,13 @@ class Recognition:
             self._language.heard(event.language, probability, len(words), event.turn)
 
     def given_up(self, turn: CallerTurn | None, event: TranscriptFailed) -> bool:
-        """Whether a failure is for this turn and was not its first: else it is tried again.
+        """Whether a failure is for this turn and final: its first is tried again if it may be.
 
         The part of the turn that is given up keeps what was known of it.
         """
         if turn is None or turn.number != event.turn or not turn.waits_for(event.revision):
             return False
-        if (again := turn.retry(event.revision)) is not None:
+        if event.may_retry and (again := turn.retry(event.revision)) is not None:
             self._transcribe(turn, *again)
             return False
         self._commands.append(NotifyError("asr_unavailable", event.reason))

@@ -452,6 +452,21 @@ def test_bug_in_an_engine_ends_its_call_loudly() -> None:
     run(main)
 
 
+def test_hung_recognition_ends_in_an_apology_and_the_next_turn_is_heard() -> None:
+    async def body(call: Call) -> None:
+        call.transcriber.delay_s = 1000.0
+        await call.say(800)
+        await call.silence(25_000)
+        assert len(call.transcriber.requests) == 1
+        assert call.transport.transcripts == [("assistant", "Sorry.")]
+        call.transcriber.delay_s = 0.05
+        await call.say(800)
+        await call.silence(3000)
+        assert call.transport.transcripts[1] == ("caller", "When do you open?")
+
+    converse(body)
+
+
 def test_late_reply_is_preceded_by_an_acknowledgement_which_counts_as_no_answer() -> None:
     phrases = dataclasses.replace(NO_GREETING.phrases["en"], acknowledgement="One moment please.")
     policy = dataclasses.replace(NO_GREETING, phrases={"en": phrases})

@@ -558,6 +558,17 @@ def test_failed_transcription_is_tried_once_more_then_apologised_for() -> None:
     ]
 
 
+def test_hung_transcription_is_apologised_for_without_another_try() -> None:
+    driver = Driver()
+    driver.start()
+    driver.say(800)
+    driver.silence(200)
+    assert driver.receive(TranscriptFailed(1, 1, "hung", may_retry=False)) == [
+        NotifyError("asr_unavailable", "hung"),
+        StartReply(1, 0, 0, "en", Script("Sorry."), hold=False),
+    ]
+
+
 def test_failed_reply_is_apologised_for_in_the_callers_language() -> None:
     driver = Driver(GREETING)
     driver.start("ru")
