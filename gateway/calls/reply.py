@@ -114,7 +114,7 @@ class ReplyTask:
                 for piece in chunker.push(spoken):
                     self._put(piece)
                     begun = True
-                if looped:
+                if looped or tool_calls.ended:
                     break
         last = [*chunker.push(tool_calls.flush()), *chunker.flush()]
         if looped and not (begun or last):

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import re
 
-_CLOSING = {"<tool_call>": "</tool_call>", "<think>": "</think>"}
-_OPENING = re.compile("|".join(_CLOSING))
+_CLOSING = {
+    "<tool_call>": "</tool_call>",
+    "<think>": "</think>",
+    "<function=": "</function>",  # Llama 3, Qwen3 Coder
+    "```": "```",
+}
+# What a template or a server should have kept from us. A call in these forms fills the rest of a
+# reply, and behind the end of its turn a model writes the next one, the caller's words included.
+_LAST = frozenset(
+    '<|python_tag|> [TOOL_CALLS] {"name":'
+    " <|im_end|> <|eot_id|> <|eom_id|> <|end|> <|endoftext|> <end_of_turn> </s>".split()
+)
+_TAGS = (*_CLOSING, *_LAST)
+_OPENING = re.compile("|".join(map(re.escape, _TAGS)))
 
 
 class ToolCallFilter:
-    """Streaming filter for calls in Hermes form, ``<tool_call>{json}</tool_call>``, and thoughts,
-    ``<think>text</think>``.
+    """Streaming filter for calls in Hermes form, ``<tool_call>{json}</tool_call>``, and what else
+    nobody would read out: calls in other models' forms, blocks of code, thoughts, and whatever
+    stands behind the end of the reply.
 
     Attributes:
-        calls: bodies of the calls seen so far, unparsed.
+        calls: bodies of the calls in Hermes form seen so far, unparsed.
         thought: whether the model thought aloud.
+        ended: nothing that comes now is to be spoken.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.thought = False
+        self.thought = self.ended = False
         self._text = ""
         self._inside = ""
         """The opening tag that was not closed yet."""
@@ -28,7 +42,7 @@ class ToolCallFilter:
         """Add text of the reply; return what of it is to be spoken."""
         self._text += delta
         spoken: list[str] = []
-        while True:
+        while not self.ended:
             if self._inside:
                 before, found, after = self._text.partition(_CLOSING[self._inside])
                 if not found:
@@ -43,8 +57,9 @@ class ToolCallFilter:
                 spoken.append(self._text[: opened.start()])
                 self._text, self._inside = self._text[opened.end() :], opened[0]
                 self.thought |= self._inside == "<think>"
+                self.ended = self._inside in _LAST
         if not self._inside:
-            keep = max(_possible_start(self._text, tag) for tag in _CLOSING)
+            keep = max(_possible_start(self._text, tag) for tag in _TAGS)
             spoken.append(self._text[: len(self._text) - keep])
             self._text = self._text[len(self._text) - keep :]
         return "".join(spoken)

@@ -167,3 +167,20 @@ def test_a_loop_is_cut_off_in_deltas_of_any_length(rounds: tuple[int, ...]) -> N
     said = [word for event in fed if isinstance(event, SpeechQueued) for word, _ in event.words]
     assert said == "We open at nine. Please".split()
     assert fed[-1] == ReplyEnded(1)
+
+
+def test_a_reply_ends_where_the_model_begins_the_turn_of_the_caller() -> None:
+    class TalkativeChat(FakeChat):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+            yield "We open at nine.<|im_"
+            yield "end|>user"
+            raise AssertionError("nobody reads on")
+
+    async def body() -> None:
+        await reply_task(TalkativeChat(""), fed, hold=False).run()
+
+    fed: list[CoreEvent] = []
+    asyncio.run(body())
+    said = [word for event in fed if isinstance(event, SpeechQueued) for word, _ in event.words]
+    assert said == "We open at nine.".split()
+    assert fed[-1] == ReplyEnded(1)

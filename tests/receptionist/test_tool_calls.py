@@ -34,3 +34,44 @@ def test_thoughts_are_not_spoken(step: int) -> None:
     spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
     assert spoken + calls.flush() == "\n\nAt nine. "
     assert calls.thought and not calls.calls
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+@pytest.mark.parametrize(
+    "unspoken",
+    [
+        '```json\n{"name": "end_call", "arguments": {}}\n```',
+        '<function=end_call>{"at": "9"}</function>',
+    ],
+)
+def test_code_and_calls_in_another_form_are_taken_out_of_speech(unspoken: str, step: int) -> None:
+    reply, calls = f"One moment. {unspoken} Bye.", ToolCallFilter()
+    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
+    assert spoken + calls.flush() == "One moment.  Bye."
+    assert not calls.ended
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+@pytest.mark.parametrize(
+    "end",
+    [
+        '<|python_tag|>{"name": "end_call", "parameters": {}}',
+        '[TOOL_CALLS] [{"name": "end_call", "arguments": {}}]',
+        '{"name": "end_call", "parameters": {}}',
+        "<|im_end|>\n<|im_start|>user\nHow much is it?",
+        "<|eot_id|><|start_header_id|>user<|end_header_id|>",
+        "<end_of_turn>\n<start_of_turn>user\nHow much?",
+        "</s>[INST] How much? [/INST]",
+    ],
+)
+def test_nothing_is_spoken_behind_the_end_of_a_reply(end: str, step: int) -> None:
+    reply, calls = f"We open at nine.{end}", ToolCallFilter()
+    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
+    assert calls.ended
+    assert spoken + calls.flush() == "We open at nine."
+
+
+def test_signs_that_only_begin_like_a_tag_are_spoken() -> None:
+    calls = ToolCallFilter()
+    assert calls.push("Say `nine`, [T] or {5} <|") + calls.flush() == "Say `nine`, [T] or {5} <|"
+    assert not calls.ended
