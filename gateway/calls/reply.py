@@ -16,6 +16,7 @@ from gateway.conversation.commands import Prompt, Script, StartReply, Utterance
 from gateway.conversation.events import CoreEvent, ReplyEnded, ReplyFailed, SpeechQueued
 from gateway.conversation.history import marked
 from gateway.conversation.loops import LoopWatch
+from gateway.conversation.markup import plain
 from gateway.engines.base import ChatMessage, ChatModel, ChatRequest, Priority, Synthesizer
 from gateway.errors import ChatBusyError, ChatError, EngineError, SynthesisError
 from gateway.receptionist.tool_calls import ToolCallFilter
@@ -131,8 +132,9 @@ class ReplyTask:
         self._pieces.put_nowait(None)
 
     def _put(self, piece: str) -> None:
-        self._stopwatch.first_clause(self._command.generation, self._clock())
-        self._pieces.put_nowait(piece)
+        if text := plain(piece):
+            self._stopwatch.first_clause(self._command.generation, self._clock())
+            self._pieces.put_nowait(text)
 
     async def _words(self) -> AsyncGenerator[str, None]:
         match self._command.source:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 # A row of stops is tried from its first one only: from each it would take a long row's square.
-_SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)]*+\s+|\n\s*")
+_SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)*_]*+\s+|\n\s*")
 # A full stop after these, after a single letter, or after the number of a line in a list does not
 # end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(
@@ -20,7 +20,7 @@ _DATES = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april june"
     " july august september october november december".split()
 )
-_LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d{1,2}$")
+_LIST_NUMBER = re.compile(r"(?:^|\n)[\s*_]*\d{1,2}$")
 
 
 def sentence_ends(text: str) -> Iterator[re.Match[str]]:
@@ -33,7 +33,7 @@ def _ends_sentence(end: re.Match[str]) -> bool:
     if not end[0].startswith(".") or end[0].startswith("..") or "\n" in end[0]:
         return True
     before, follows = end.string[: end.start()], end.string[end.end() :]
-    word = re.split(r"[\s(«\"]", before)[-1].lower()
+    word = re.split(r"[\s(«\"*_]", before)[-1].lower()
     if word in _LAST_WORDS:
         return follows[:1].isupper() and not _goes_on_with_date(word, follows)
     initial = len(word) == 1 and word.isalpha()

@@ -27,7 +27,6 @@ ABBREVIATIONS = frozenset(
 )
 # Followed by a capital they may end a sentence, but as often the day comes ("6 p.m. Monday").
 _INSIDE = ABBREVIATIONS | {"a.m", "p.m"}
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]", re.MULTILINE)
 _LETTERS = {
     "en": re.compile("[A-Za-z\u00c0-\u024f]"),
     "ar": re.compile("[\u0621-\u064a\u066e-\u06d3]"),
@@ -68,7 +67,7 @@ def clean(text: str) -> str:
     """Drop what no voice can say: emoji, markup, control and formatting characters."""
     kept = "".join(character for character in text if not _is_picture(character))
     # Double square brackets would be read as raw phonemes by Piper.
-    kept = _HEADING.sub("", kept).translate(_UNSPOKEN).replace("[[", " ").replace("]]", " ")
+    kept = kept.translate(_UNSPOKEN).replace("[[", " ").replace("]]", " ")
     return re.sub(r"[^\S\n]+", " ", kept).strip()
 
 

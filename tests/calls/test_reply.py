@@ -184,3 +184,18 @@ def test_a_reply_ends_where_the_model_begins_the_turn_of_the_caller() -> None:
     said = [word for event in fed if isinstance(event, SpeechQueued) for word, _ in event.words]
     assert said == "We open at nine.".split()
     assert fed[-1] == ReplyEnded(1)
+
+
+def test_what_is_told_and_spoken_of_a_list_has_no_markup() -> None:
+    fed: list[CoreEvent] = []
+    voice = FakeSynthesizer()
+    chat = DeltaChat("**Great!** We offer:\n\n1. **Cleaning** - $50\n***\n| Filling | $80 |")
+
+    async def body() -> None:
+        await reply_task(chat, fed, hold=False, synthesizer=voice).run()
+
+    asyncio.run(body())
+    told = ["Great!", "We offer:", "1. Cleaning - $50", "Filling, $80"]
+    assert [text for text, _ in voice.spoken] == told
+    said = [word for event in fed if isinstance(event, SpeechQueued) for word, _ in event.words]
+    assert said == " ".join(told).split()

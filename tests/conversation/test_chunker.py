@@ -104,6 +104,15 @@ def test_list_is_spoken_line_by_line_and_each_number_with_its_line(step: int) ->
     ]
 
 
+@pytest.mark.parametrize("step", [1, 4, 100])
+def test_markup_behind_a_full_stop_changes_no_end_of_a_sentence(step: int) -> None:
+    assert pieces("**Sure!** Ask _Dr._ Smith.\n**1.** Filling", step) == [
+        "**Sure!**",
+        "Ask _Dr._ Smith.",
+        "**1.** Filling",
+    ]
+
+
 def test_line_break_ends_a_piece_at_once() -> None:
     chunker = Chunker()
     assert chunker.push("Opening hours\n") == ["Opening hours"]

@@ -57,11 +57,6 @@ def test_a_text_that_a_voice_would_spell_is_for_the_voice_that_can_read_it(
     assert readable_in(text, language, (language,)) == language
 
 
-def test_marks_of_headings_are_not_read_out() -> None:
-    assert texts("### Prices\n# Часы работы") == ["Prices", "Часы работы"]
-    assert texts("Flat #5, please.") == ["Flat #5, please."]
-
-
 def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
     for text in ("Dr. Smith is here.", "J. R. Tolkien.", "It costs 3.50 today.", "На ул. Мира."):
         assert texts(text) == [text]
