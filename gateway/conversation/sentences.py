@@ -10,11 +10,14 @@ _SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)*_]*+\s+|\n\
 # A full stop after these, after a single letter, or after the number of a line in a list does not
 # end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st vs approx ext e.g i.e г ул им стр тел д кв корп обл т.е т.к أ.د"
-    " ص.ب".split()
+    "mr mrs ms dr prof st vs approx ext e.g i.e г ул им стр тел д кв корп обл каб т.е т.к"
+    " أ.د ص.ب".split()
 )
 # They stand at the end of a sentence as well, as a capital letter after them shows.
-_LAST_WORDS = frozenset("a.m p.m etc no руб мин др т.д т.п".split())
+_LAST_WORDS = frozenset(
+    "a.m p.m etc no min hr hrs ave blvd rd mon tue tues wed thu thur thurs fri sat sun jan feb mar"
+    " apr aug sep sept oct nov dec руб мин тыс млн др т.д т.п пн вт ср чт пт сб вс".split()
+)
 # Capitals that go on with a time ("6 p.m. Monday"). May is not one: "6 p.m. May I book it?"
 _DATES = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april june"

@@ -27,6 +27,11 @@ ABBREVIATIONS = frozenset(
 )
 # Followed by a capital they may end a sentence, but as often the day comes ("6 p.m. Monday").
 _INSIDE = ABBREVIATIONS | {"a.m", "p.m"}
+# No end of a sentence before a number: "No. 5", "Dec. 3", "Mon. 9 to 6".
+_BEFORE_NUMBER = frozenset(
+    "no mon tue tues wed thu thur thurs fri sat sun"
+    " jan feb mar apr aug sep sept oct nov dec".split()
+)
 _LETTERS = {
     "en": re.compile("[A-Za-z\u00c0-\u024f]"),
     "ar": re.compile("[\u0621-\u064a\u066e-\u06d3]"),
@@ -90,12 +95,14 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
-    """False after an abbreviation or initial, and before a small letter."""
+    """False after an abbreviation or initial, before a small letter and in "No. 5"."""
     if not end.group().startswith(". "):
         return True
     words = text[start : end.start()].split()
     word = words[-1].lower() if words else ""
     follows = text[end.end() : end.end() + 1]
+    if follows.isdigit() and word in _BEFORE_NUMBER:
+        return False
     return not (word in _INSIDE or len(word) == 1 and word.isalpha() or follows.islower())
 
 

@@ -61,6 +61,11 @@ def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> Non
         "Come at 9 a.m. Tuesday with Dr. Smith.",
         "Come at 9 a.m. March 5.",
         "Ask for room No. 5 here.",
+        "You are booked for Dec. 3 at ten.",
+        "We are there Mon. to Wed. and on Sat. from 9.",
+        "It takes 30 min. or 1 hr. at most.",
+        "Цена от 1,5 тыс. руб. за приём.",
+        "Приём по вт. и сб. в каб. № 305 рядом.",
         "Мы в г. Москва на ул. Садовая д. 5 рядом.",
         "عندنا د. سامي يوم الأحد.",
         "عندنا أ.د. سامي يوم الأحد.",
@@ -71,7 +76,9 @@ def test_abbreviation_does_not_end_a_sentence(sentence: str, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 4, 100])
-@pytest.mark.parametrize("sentence", ["We close at 6 p.m.", "Приём стоит 500 руб.", "No."])
+@pytest.mark.parametrize(
+    "sentence", ["We close at 6 p.m.", "Open on Sat.", "Приём стоит 500 руб.", "No."]
+)
 def test_abbreviation_before_a_capital_letter_may_end_a_sentence(sentence: str, step: int) -> None:
     assert pieces(f"{sentence} Would you like to book?", step)[0] == sentence
 

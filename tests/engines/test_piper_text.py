@@ -66,6 +66,7 @@ def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
     "text",
     [
         "We are open from 9 a.m. Monday to 6 p.m. Friday.",
+        "Come to No. 5 on Dec. 3 at ten.",
         "Мы в г. Москва, ул. Садовая, д. 5.",
         "عندنا د. سامي يوم الأحد.",
     ],
