@@ -23,6 +23,7 @@ from gateway.engines.base import Speech
 from gateway.engines.model_errors import model_errors
 from gateway.engines.piper_durations import declare_durations
 from gateway.engines.piper_matching import Spoken
+from gateway.engines.piper_reading import read_out
 from gateway.engines.piper_shape import (
     active_rms,
     gain_to,
@@ -31,7 +32,12 @@ from gateway.engines.piper_shape import (
     to_int16,
 )
 from gateway.engines.piper_text import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, Piece
-from gateway.engines.piper_words import spoken_words, words_by_letters, words_by_phonemes
+from gateway.engines.piper_words import (
+    spoken_words,
+    words_by_letters,
+    words_by_phonemes,
+    words_read_out,
+)
 from gateway.errors import ModelError, SynthesisError
 
 logger = logging.getLogger(__name__)
@@ -112,8 +118,9 @@ class Voice:
         Raises:
             SynthesisError: the voice failed.
         """
+        text = read_out(piece.text, self._language)
         try:
-            chunks = list(self._piper.synthesize(piece.text, self._config, include_alignments=True))
+            chunks = list(self._piper.synthesize(text, self._config, include_alignments=True))
         except (*ONNX_ERRORS, TashkeelError, RuntimeError, ValueError, KeyError) as error:
             raise SynthesisError(f"the voice for {self._language!r} failed: {error}") from error
         # espeak-ng sees sentence ends within a piece too, mostly at abbreviations.
@@ -136,8 +143,10 @@ class Voice:
             offset += len(speech[-1])
         samples = np.concatenate(speech)
         if timed and spoken:
-            return Speech(samples, words_by_phonemes(piece.text, spoken))
-        return Speech(samples, words_by_letters(piece.text, samples))
+            read = words_by_phonemes(text, spoken)
+        else:
+            read = words_by_letters(text, samples)
+        return Speech(samples, words_read_out(piece.text, read))
 
     def _timed_words(self, chunk: AudioChunk) -> list[Spoken] | None:
         """Spoken words at the voice's rate; None when its model does not tell their lengths."""

@@ -6,6 +6,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from itertools import accumulate
 
 import numpy as np
@@ -104,6 +105,19 @@ def words_by_letters(text: str, samples: Samples) -> tuple[Word, ...]:
             end = (int(active[whole - 1]) + 1 - (whole - count)) * FRAME_SAMPLES
             ends[index] = min(round(end), len(samples))
     return _in_order(words, ends)
+
+
+def words_read_out(text: str, spoken: Sequence[Word]) -> tuple[Word, ...]:
+    """The words of a text, which end where the words end that the voice was given for them."""
+    words, read = text.split(), [word.text for word in spoken]
+    # Numbers are no landmarks: a telephone number has the same digits again and again.
+    match = SequenceMatcher(lambda word: word[:1].isdigit(), words, read, autojunk=False)
+    last = [
+        start + -(-(at + 1 - first) * (end - start) // (stop - first))
+        for _, first, stop, start, end in match.get_opcodes()
+        for at in range(first, stop)
+    ]
+    return tuple(Word(w, spoken[max(n, 1) - 1].end) for w, n in zip(words, last, strict=True))
 
 
 def written_words(text: str, pieces: Sequence[str]) -> list[tuple[Written, ...]]:

@@ -19,6 +19,7 @@ from gateway.engines.piper_words import (
     spoken_words,
     words_by_letters,
     words_by_phonemes,
+    words_read_out,
 )
 from tests.engines.test_piper import TEXTS, VOICES, speak_words
 
@@ -31,6 +32,9 @@ SENTENCES = [
     ("ru", "Здравствуйте, я вам помогу. В 2024 году - в 9:30!"),
     ("ru", "*** Да... 😀"),
     ("en", "x" * 450 + " end"),
+    ("en", "It is $5.99 at 9:00 AM - 6:00 PM, Dr. Lee, or call +971 4 555 1234."),
+    ("ar", "السعر 250 د.إ. من ٩:٣٠ ص إلى 6 م."),
+    ("ru", "Это 1 500 ₽, г. Москва, д. 5, 5 декабря в 10 ч. 30 мин."),
 ]
 
 
@@ -140,6 +144,18 @@ def test_text_without_a_sound_takes_no_time() -> None:
 def test_words_behind_the_last_one_that_the_voice_was_given_end_with_it() -> None:
     written = [Written("yes", 3), Written("no", 5)]
     assert in_writing(written, (Word("yes", 900),)) == (Word("yes", 900), Word("no", 900))
+
+
+def test_a_word_ends_with_the_last_word_that_it_is_read_out_as() -> None:
+    read = "call 9 7 1, 4, 5 5 or 4 5 at noon".split()
+    spoken = tuple(Word(word, 100 * count) for count, word in enumerate(read, 1))
+    words = words_read_out("call 971 4 55 or 45 at 12 noon", spoken)
+    ends = {word.text: word.end for word in words}
+    assert ends == {
+        **{"call": 100, "971": 300, "4": 500, "55": 700},
+        **{"or": 800, "45": 1000, "at": 1100, "12": 1100, "noon": 1200},
+    }
+    assert words_read_out("5 now", (Word("now", 900),)) == (Word("5", 900), Word("now", 900))
 
 
 def test_a_model_tells_its_durations_once() -> None:
