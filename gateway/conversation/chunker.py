@@ -10,7 +10,8 @@ _SEEN_AHEAD = 16
 """Characters behind the longest piece that are looked at: a word there may tell that a sentence
 goes on. More would be searched again for each piece of a text that comes at once."""
 
-_CLAUSE_END = re.compile(r"[,;:،؛—–]\s+")
+# A dash behind a number or "AM" is most likely a range.
+_CLAUSE_END = re.compile(r"[,;:،؛]\s+|(?<!\d\s)(?<!\b[AaPp][Mm]\s)(?<!\b[AaPp]\.[Mm]\.\s)[—–]\s+")
 
 
 class Chunker:

@@ -26,6 +26,13 @@ def test_first_piece_ends_at_a_clause_and_later_ones_at_sentences() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["Open today 9 – 18.", "We open at 9:00 AM – 6 PM.", "Every day from 9 a.m. — 6 p.m."]
+)
+def test_first_piece_does_not_end_within_a_range(text: str) -> None:
+    assert pieces(text) == [text]
+
+
 def test_very_short_clause_is_not_spoken_alone() -> None:
     assert pieces("Yes, we are open on Monday.")[0] == "Yes, we are open on Monday."
 
