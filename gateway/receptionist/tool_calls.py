@@ -9,6 +9,10 @@ _CLOSING = {
     "<think>": "</think>",
     "<function=": "</function>",  # Llama 3, Qwen3 Coder
     "```": "```",
+    # Who speaks, which a template writes before a reply.
+    "<|start_header_id|>": "<|end_header_id|>",
+    "<|im_start|>": "\n",
+    "<start_of_turn>": "\n",
 }
 # What a template or a server should have kept from us. A call in these forms fills the rest of a
 # reply, and behind the end of its turn a model writes the next one, the caller's words included.

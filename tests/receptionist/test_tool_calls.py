@@ -71,6 +71,23 @@ def test_nothing_is_spoken_behind_the_end_of_a_reply(end: str, step: int) -> Non
     assert spoken + calls.flush() == "We open at nine."
 
 
+@pytest.mark.parametrize("step", [1, 3, 100])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|start_header_id|>assistant<|end_header_id|>",
+        "<|im_start|>assistant\n",
+        "<start_of_turn>model\n",
+    ],
+)
+def test_the_role_that_a_template_writes_before_a_reply_is_not_spoken(
+    header: str, step: int
+) -> None:
+    reply, calls = f"{header}We open at nine.", ToolCallFilter()
+    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
+    assert spoken + calls.flush() == "We open at nine."
+
+
 def test_signs_that_only_begin_like_a_tag_are_spoken() -> None:
     calls = ToolCallFilter()
     assert calls.push("Say `nine`, [T] or {5} <|") + calls.flush() == "Say `nine`, [T] or {5} <|"
