@@ -10,8 +10,8 @@ _SENTENCE_END = re.compile(r"(?<![.!?؟…])[.!?؟…]++[\"»”’)*_]*+\s+|\n\
 # A full stop after these, after a single letter, or after the number of a line in a list does not
 # end a sentence. engines/piper_text.py, which cuts fixed phrases, has a list of its own.
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st vs approx ext e.g i.e г ул им стр тел д кв корп обл каб т.е т.к"
-    " أ.د ص.ب".split()
+    "mr mrs ms dr prof st vs approx ext e.g i.e p.o dh dhs г ул пр им стр тел доб д кв корп обл"
+    " каб оф т.е т.к أ.د ص.ب".split()
 )
 # They stand at the end of a sentence as well, as a capital letter after them shows.
 _LAST_WORDS = frozenset(

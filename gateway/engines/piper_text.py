@@ -23,13 +23,14 @@ CLAUSE_PAUSE_S = 0.06
 _SENTENCE_END = re.compile(r"[.!?…؟۔]+[\"'»”’)\]]*\s+|[。！？]+|\n+")
 _CLAUSE_END = re.compile(r"[,;:،؛]+[\"'»”’)\]]*\s+|\s[-–—]+\s")
 ABBREVIATIONS = frozenset(
-    "dr mr mrs ms st vs prof approx ext г д ул им тел др стр кв корп обл руб мин".split()
+    "dr mr mrs ms st vs prof approx ext p.o г д ул пр им тел доб др стр кв корп обл каб оф руб тыс"
+    " мин ص.ب".split()
 )
 # Followed by a capital they may end a sentence, but as often the day comes ("6 p.m. Monday").
 _INSIDE = ABBREVIATIONS | {"a.m", "p.m"}
 # No end of a sentence before a number: "No. 5", "Dec. 3", "Mon. 9 to 6".
 _BEFORE_NUMBER = frozenset(
-    "no mon tue tues wed thu thur thurs fri sat sun"
+    "no dh dhs mon tue tues wed thu thur thurs fri sat sun"
     " jan feb mar apr aug sep sept oct nov dec".split()
 )
 _LETTERS = {

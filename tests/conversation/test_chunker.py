@@ -69,6 +69,8 @@ def test_sentence_ends_are_found_in_every_language(text: str, first: str) -> Non
         "Come at 9 a.m. March 5.",
         "Ask for room No. 5 here.",
         "You are booked for Dec. 3 at ten.",
+        "Pay Dhs. 150 at P.O. Box 5.",
+        "Мы на пр. Мира оф. 5 доб. 12.",
         "We are there Mon. to Wed. and on Sat. from 9.",
         "It takes 30 min. or 1 hr. at most.",
         "Цена от 1,5 тыс. руб. за приём.",

@@ -67,6 +67,8 @@ def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
     [
         "We are open from 9 a.m. Monday to 6 p.m. Friday.",
         "Come to No. 5 on Dec. 3 at ten.",
+        "It is Dhs. 150 at P.O. Box 5.",
+        "Это каб. 5 или оф. 12, доб. 3.",
         "Мы в г. Москва, ул. Садовая, д. 5.",
         "عندنا د. سامي يوم الأحد.",
     ],
