@@ -38,7 +38,7 @@ _LETTERS = {
     "ar": re.compile("[\u0621-\u064a\u066e-\u06d3]"),
     "ru": re.compile("[\u0400-\u04ff]"),
 }
-_UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|", " "))
+_UNSPOKEN = str.maketrans(dict.fromkeys("*_`~|™®©", " ") | dict.fromkeys("→⇒", "–"))
 
 
 @dataclass(frozen=True, slots=True)

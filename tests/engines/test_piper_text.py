@@ -57,6 +57,10 @@ def test_a_text_that_a_voice_would_spell_is_for_the_voice_that_can_read_it(
     assert readable_in(text, language, (language,)) == language
 
 
+def test_arrows_and_trade_marks_are_not_read_out() -> None:
+    assert texts("Book → pay ⇒ PearlWhite™ is yours®.") == ["Book – pay – PearlWhite is yours ."]
+
+
 def test_abbreviations_initials_and_numbers_do_not_end_a_sentence() -> None:
     for text in ("Dr. Smith is here.", "J. R. Tolkien.", "It costs 3.50 today.", "На ул. Мира."):
         assert texts(text) == [text]
