@@ -61,6 +61,7 @@ class Player:
         self._paused = False
         self._started = False
         self._gap_expected = False
+        self._gap_told = False
         self._complete = True
         self._plays_until = 0.0
         self._wake = asyncio.Event()
@@ -72,7 +73,7 @@ class Player:
         """A new reply takes over; what is left of an older one is dropped."""
         self.clear()
         self._generation, self._held = generation, hold
-        self._started = self._complete = self._gap_expected = False
+        self._started = self._complete = self._gap_expected = self._gap_told = False
 
     def release(self, generation: int) -> None:
         """Let a held reply be heard."""
@@ -180,7 +181,10 @@ class Player:
             self._gap_expected = False
             return
         self.underruns += 1
-        log.info("playout underrun: speech came %.0f ms late", gap_s * 1000)
+        # The first of a reply: a machine that has too much to do makes twenty in a second.
+        level = logging.DEBUG if self._gap_told else logging.INFO
+        self._gap_told = True
+        log.log(level, "playout underrun: speech came %.0f ms late", gap_s * 1000)
 
     def _take(self) -> Samples:
         piece = self._pending.popleft()

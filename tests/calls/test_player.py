@@ -154,6 +154,24 @@ def test_gap_inside_a_reply_is_counted_once_and_playout_goes_on() -> None:
     run(main)
 
 
+def test_the_log_tells_the_first_gap_of_each_reply(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        stage = Stage(loop)
+        for generation in (1, 2):
+            stage.player.open(generation, hold=False)
+            for _ in range(5):
+                await stage.player.enqueue(generation, speech(200))
+                await asyncio.sleep(1)
+        assert stage.player.underruns == 8
+        await stage.end()
+
+    with caplog.at_level("INFO", logger="gateway.calls.player"):
+        run(main)
+    assert [record.getMessage() for record in caplog.records] == [
+        "playout underrun: speech came 800 ms late"
+    ] * 2
+
+
 def test_pause_between_replies_is_no_underrun() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         stage = Stage(loop)
