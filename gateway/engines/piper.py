@@ -148,7 +148,9 @@ class PiperSynthesizer:
         speech = self._cache.get((piece, language))
         if speech is None:
             speech = voice.speak(piece)
-            self._cache.put((piece, language), speech)
+            # Silence may be a moment's fault: without a file left, espeak-ng finds no sounds.
+            if len(speech.samples):
+                self._cache.put((piece, language), speech)
         return speech
 
 

@@ -198,6 +198,21 @@ def test_calls_that_begin_together_have_their_greeting_spoken_once() -> None:
     assert [[speech.samples[0] for speech in each] for each in heard] == 60 * [[1, 2]]
 
 
+def test_a_phrase_for_which_the_voice_had_no_sound_is_tried_again() -> None:
+    class Recovering:
+        def __init__(self) -> None:
+            self.lengths = [0, 160]
+
+        def speak(self, piece: Piece) -> Speech:
+            return Speech(np.ones(self.lengths.pop(0), np.int16), (Word(piece.text, 160),))
+
+    async def body(synthesizer: PiperSynthesizer) -> list[list[Speech]]:
+        return [await collect(synthesizer.stream("Hello.", "en")) for _ in range(3)]
+
+    silence, *spoken = with_synthesizer(body, {"en": cast(Voice, Recovering())})
+    assert silence == [] and [len(speech.samples) for (speech,) in spoken] == [160, 160]
+
+
 def test_a_stopped_reply_skips_the_sentences_that_have_not_started() -> None:
     spoken: list[str] = []
 
