@@ -33,6 +33,7 @@ from gateway.loading import (
     served_profile,
     voice_detectors,
 )
+from gateway.machine import files_allowed
 from gateway.protocols.native import NativeProtocol
 from gateway.receptionist.profile import Profile, phrases_of
 from gateway.receptionist.prompt import system_prompt
@@ -45,6 +46,10 @@ from gateway.servers.websocket import WebSocketServer
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_OWN_FILES = 256
+"""Files that are no caller's: without one left, espeak-ng finds no sounds for a word, and asyncio
+accepts two hundred connections before it closes the first of them."""
 
 FirstT = TypeVar("FirstT")
 SecondT = TypeVar("SecondT")
@@ -107,6 +112,7 @@ class Gateway:
             ),
             load=self._load_monitor,
             allowed_origins=settings.allowed_origins,
+            max_sockets=_most_sockets(settings.gateway_max_calls),
         )
 
     @property
@@ -250,6 +256,21 @@ def conversation_policy(settings: Settings, profile: Profile) -> Policy:
             max_call_ms=round(settings.max_call_s * 1000),
         ),
     )
+
+
+def _most_sockets(max_calls: int) -> int:
+    """How many connections leave files for everything else, and for strangers beside the calls."""
+    allowed = files_allowed(max_calls + 2 * _OWN_FILES)
+    most = allowed - min(_OWN_FILES, allowed // 2)
+    if most < max_calls:
+        log.warning(
+            "GATEWAY_MAX_CALLS=%d, but there can be %d connections: raise the limit of open files"
+            " (ulimit -n), which is %d",
+            max_calls,
+            most,
+            allowed,
+        )
+    return most
 
 
 def _tell_unless_stopped(task: asyncio.Task[None]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+from contextlib import suppress
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -51,6 +53,18 @@ def available_memory() -> int | None:
         spare = re.search(r"^inactive_file (\d+)$", _read(_CGROUP / "memory.stat"), re.MULTILINE)
         known.append(max(0, int(limit) - int(used) + (int(spare[1]) if spare else 0)))
     return min(known, default=None)
+
+
+def files_allowed(wanted: int) -> int:
+    """How many files this process may have open: ``wanted`` are asked for if it is fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    endless = resource.RLIM_INFINITY
+    if soft != endless and soft < wanted:
+        most = wanted if hard == endless else min(wanted, hard)
+        with suppress(OSError, ValueError):  # macOS has another limit, which is not told
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return wanted if soft == endless else soft
 
 
 def _read(path: Path) -> str:

@@ -416,3 +416,13 @@ def test_fault_of_the_load_sampler_is_logged_when_it_happens_and_calls_go_on(
         assert result.turns[0].assistant_text
 
     serve(settings, body)
+
+
+def test_more_calls_than_the_process_may_have_connections_are_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "files_allowed", lambda wanted: min(wanted, 1024))
+    Gateway(settings.model_copy(update={"gateway_max_calls": 768}))
+    assert caplog.text == ""
+    Gateway(settings.model_copy(update={"gateway_max_calls": 769}))
+    assert "GATEWAY_MAX_CALLS=769, but there can be 768 connections" in caplog.text

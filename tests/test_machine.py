@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,32 @@ def test_a_container_has_no_more_memory_than_its_limit(files: Path) -> None:
 
 def test_this_machine_has_a_cpu() -> None:
     assert 1 <= machine.physical_cores() <= len(machine.usable_cpus())
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "allowed"),
+    [
+        (1024, 4096, 500, 1024),
+        (1024, 4096, 2000, 2000),
+        (1024, 1500, 2000, 1500),
+        (256, resource.RLIM_INFINITY, 2000, 2000),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 2000, 2000),
+    ],
+)
+def test_more_files_are_asked_for_where_there_are_too_few(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, allowed: int
+) -> None:
+    limits = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.__setitem__(0, new[0]))
+    assert machine.files_allowed(wanted) == allowed
+    assert limits == [soft if soft == resource.RLIM_INFINITY else allowed, hard]
+
+
+def test_a_limit_of_files_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int, limits: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert machine.files_allowed(2000) == 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -45,7 +46,8 @@ class _Socket(ServerConnection):
     place: Place | None = None
     gone = False
     sockets: set[_Socket]
-    """All that are open; the listener's, like its ``counters``."""
+    """All that are open; the listener's, like what follows."""
+    max_sockets: int
     counters: Counter[str]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,6 +55,9 @@ class _Socket(ServerConnection):
         if hasattr(transport, "max_size"):  # uvloop has its own
             transport.max_size = READ_SIZE
         self.sockets.add(self)
+        if len(self.sockets) > self.max_sockets:
+            logger.info("connection refused: %d are open", self.max_sockets)
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -83,6 +88,7 @@ class WebSocketServer:
         protocol_factory: makes the protocol of each socket.
         load: shown on the page that tells whether calls are taken.
         allowed_origins: web pages that may open calls, besides those of the host that is called.
+        max_sockets: connections at the same time, with and without a call; more are closed at once.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class WebSocketServer:
         limits: EdgeLimits | None = None,
         load: LoadMonitor | None = None,
         allowed_origins: Iterable[str] = (),
+        max_sockets: int = sys.maxsize,
     ) -> None:
         self._call_factory = call_factory
         self._registry = registry
@@ -108,6 +115,7 @@ class WebSocketServer:
         self._limits = limits or EdgeLimits()
         self._server: Server | None = None
         self._sockets: set[_Socket] = set()
+        self._max_sockets = max_sockets
         self._connections: set[CallConnection] = set()
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -177,7 +185,7 @@ class WebSocketServer:
 
     def _create_connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
         ws = _Socket(*args, **kwargs)
-        ws.sockets, ws.counters = self._sockets, self.counters
+        ws.sockets, ws.max_sockets, ws.counters = self._sockets, self._max_sockets, self.counters
         return ws
 
     def _process_request(self, ws: ServerConnection, request: Request) -> Response | None:

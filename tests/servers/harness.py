@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -101,6 +102,7 @@ class Bench:
         readiness: Readiness | None,
         call_type: Callable[[str, CallTransport], FakeCall],
         allowed_origins: Iterable[str] = (),
+        max_sockets: int = sys.maxsize,
     ) -> None:
         self.calls: dict[str, FakeCall] = {}
         self.registry = CallRegistry(max_calls)
@@ -112,6 +114,7 @@ class Bench:
             limits=limits,
             readiness=readiness,
             allowed_origins=allowed_origins,
+            max_sockets=max_sockets,
         )
 
     def _make(self, call_id: str, transport: CallTransport) -> FakeCall:
@@ -138,6 +141,7 @@ async def serving(
     readiness: Readiness | None = None,
     call_type: Callable[[str, CallTransport], FakeCall] = FakeCall,
     allowed_origins: Iterable[str] = (),
+    max_sockets: int = sys.maxsize,
 ) -> AsyncIterator[Bench]:
     bench = Bench(
         max_calls=max_calls,
@@ -145,6 +149,7 @@ async def serving(
         readiness=readiness,
         call_type=call_type,
         allowed_origins=allowed_origins,
+        max_sockets=max_sockets,
     )
     async with bench.server:
         yield bench

@@ -62,6 +62,26 @@ async def get(bench: Bench, request: str) -> str:
     return answer
 
 
+def test_connections_beyond_the_limit_are_closed_and_disturb_no_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        async with serving(max_sockets=3) as bench, bench.connect() as ws:
+            await ws.send(init())
+            address = "127.0.0.1", bench.server.port
+            idle = [await asyncio.open_connection(*address) for _ in range(2)]
+            reader, writer = await asyncio.open_connection(*address)
+            assert await reader.read() == b""
+            await echo_works(ws)
+            assert not any(reader.at_eof() for reader, _ in idle)
+            for _, opened in (*idle, (reader, writer)):
+                opened.close()
+
+    with caplog.at_level(logging.INFO):
+        run(test)
+    assert "connection refused: 3 are open" in caplog.text
+
+
 def test_pages_tell_health_and_readiness() -> None:
     async def test() -> None:
         readiness = Readiness("stt")
