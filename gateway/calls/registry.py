@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from gateway.errors import CapacityError, ProtocolError
+
+_ANSWER_S = 1.0
+"""Time in which a client that is there answers; one that calls again waits as long at most."""
 
 
 class Place:
@@ -22,6 +27,15 @@ class Place:
             registry._reserved -= 1
 
 
+@dataclass(slots=True)
+class _Running:
+    """A call until it is over. ``answers``: whether its client is still there, asked just now."""
+
+    answers: Callable[[], Awaitable[bool]] | None
+    ending: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class CallRegistry:
     """Counts the running calls of the whole process and refuses those that do not fit.
 
@@ -30,8 +44,7 @@ class CallRegistry:
 
     def __init__(self, max_calls: int) -> None:
         self.max_calls = max_calls
-        self._call_ids: set[str] = set()
-        self._ending: dict[str, asyncio.Event] = {}
+        self._running: dict[str, _Running] = {}
         self._reserved = 0
         self._draining = False
         self._busy: str | None = None
@@ -39,7 +52,7 @@ class CallRegistry:
     @property
     def active(self) -> int:
         """Calls that are running."""
-        return len(self._call_ids)
+        return len(self._running)
 
     @property
     def reserved(self) -> int:
@@ -85,13 +98,21 @@ class CallRegistry:
         self._reserved += 1
         return Place(self)
 
-    def open(self, call_id: str, place: Place | None = None) -> None:
+    def open(
+        self,
+        call_id: str,
+        place: Place | None = None,
+        answers: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         """Start a call, in a reserved place or else in a free one.
+
+        Args:
+            answers: asks the call's client whether it is still there; without it, it is.
 
         Raises:
             ProtocolError: ``duplicate_call`` or ``capacity``; a place given is then still held.
         """
-        if call_id in self._call_ids:
+        if call_id in self._running:
             text = f"expected a 'callId' that is not in use, got {call_id!r} of a running call"
             raise ProtocolError("duplicate_call", text, call_id)
         reason = self._refusal(reserved=place is not None)
@@ -99,22 +120,24 @@ class CallRegistry:
             raise ProtocolError("capacity", reason, call_id)
         if place is not None:
             place.release()
-        self._call_ids.add(call_id)
+        self._running[call_id] = _Running(answers)
 
     def ending(self, call_id: str) -> None:
         """A call that was opened here has been told that it is over."""
-        self._ending[call_id] = asyncio.Event()
+        self._running[call_id].ending = True
 
     async def ended(self, call_id: str) -> None:
-        """Wait for a call that has been told that it is over; does nothing for any other."""
-        if (event := self._ending.get(call_id)) is not None:
-            await event.wait()
+        """Wait for a call that is ending, or whose client turns out to be gone; for any other, only
+        for its client's answer.
+        """
+        call = self._running.get(call_id)
+        if call is not None and (call.ending or await _gone(call)):
+            await call.over.wait()
 
     def close(self, call_id: str) -> None:
         """A call that was opened here is over."""
-        self._call_ids.discard(call_id)
-        if (event := self._ending.pop(call_id, None)) is not None:
-            event.set()
+        if (call := self._running.pop(call_id, None)) is not None:
+            call.over.set()
 
     def _refusal(self, *, reserved: bool = False) -> str | None:
         if self._draining:
@@ -132,3 +155,14 @@ class CallRegistry:
     @property
     def _turned_away(self) -> str | None:
         return self._busy if self.active + self._reserved else None
+
+
+async def _gone(call: _Running) -> bool:
+    """Whether the client is known to be gone: its last words may wait to be read before its end."""
+    if call.answers is None:
+        return False
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            return not await call.answers()
+    except TimeoutError:
+        return False

@@ -204,7 +204,7 @@ class CallConnection:
         # A client that lost its socket calls again faster than the call on it has ended.
         await self._registry.ended(call_id)
         try:
-            self._registry.open(call_id, self._place)
+            self._registry.open(call_id, self._place, self._answers)
         except ProtocolError as error:
             self._protocol.call_ended(call_id)
             self._report(error)
@@ -223,6 +223,14 @@ class CallConnection:
             return True
         self._registry.close(call_id)
         return False
+
+    async def _answers(self) -> bool:
+        """Whether the client is still at the other end; waits for its answer."""
+        try:
+            await (await self._ws.ping())
+        except ConnectionClosed:
+            return False
+        return True
 
     async def _carry(self, call_id: str, running: RunningCall) -> None:
         """The task of one call."""

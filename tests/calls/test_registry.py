@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from gateway.calls import registry as module
 from gateway.calls.registry import CallRegistry
 from gateway.errors import CapacityError, ProtocolError
 
@@ -98,3 +101,40 @@ def test_a_draining_registry_refuses_even_reserved_places() -> None:
         registry.admit()
     with pytest.raises(ProtocolError, match="shutting down"):
         registry.open("a", place)
+
+
+def test_a_client_that_does_not_answer_is_not_taken_for_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ANSWER_S", 0.0)
+
+    async def silent() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def main() -> None:
+        registry = CallRegistry(2)
+        registry.open("a", answers=silent)
+        await asyncio.wait_for(registry.ended("a"), 10)
+        with pytest.raises(ProtocolError, match="not in use"):
+            registry.open("a")
+
+    asyncio.run(main())
+
+
+def test_the_end_of_a_call_whose_client_is_gone_is_waited_for() -> None:
+    async def gone() -> bool:
+        return False
+
+    async def main() -> None:
+        registry = CallRegistry(2)
+        registry.open("a", answers=gone)
+        waiting = asyncio.create_task(registry.ended("a"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        registry.close("a")
+        await asyncio.wait_for(waiting, 10)
+        registry.open("a")
+
+    asyncio.run(main())

@@ -267,6 +267,20 @@ def test_a_client_that_lost_its_socket_calls_again_before_the_first_call_has_end
     run(test)
 
 
+def test_a_client_calls_again_while_its_last_words_wait_to_be_read() -> None:
+    async def test() -> None:
+        async with serving() as bench, bench.connect() as ws, bench.connect() as again:
+            await ws.send(init())
+            await echo_works(ws)
+            for _ in range(300):
+                await ws.send(audio("other"))
+            ws.transport.write_eof()
+            await again.send(init())
+            await echo_works(again)
+
+    run(test)
+
+
 def test_drain_lets_calls_finish_and_refuses_new_ones() -> None:
     async def test() -> None:
         async with serving() as bench, bench.connect() as ws, bench.connect() as empty:
