@@ -1,8 +1,9 @@
 """Command line: ``python -m scripts.starter stt|llm|tts|all --minutes N``."""
 
 import argparse
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -26,15 +27,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="not of tts")
         command.add_argument("--out", type=Path, default=Path(".training"))
         if name != "tts":
-            command.add_argument("--draw", type=int, help="another number, other sentences")
+            command.add_argument(
+                "--draw", type=_at_least(0), help="another number, other sentences"
+            )
         if name in ("stt", "llm"):
             command.add_argument("--init", type=_existing, help="model or checkpoint to go on from")
-            command.add_argument("--processes", type=_count, help="cores to use, not by tts")
+            command.add_argument("--processes", type=_at_least(1), help="cores to use, not by tts")
         if name in ("stt", "all"):
             command.add_argument("--decoder-minutes", type=_minutes, help="after these, of stt")
         if name in ("llm", "all"):
             command.add_argument("--confusions", type=_existing, help="misread words, for llm")
-            command.add_argument("--layers", type=_depth, help="of the chat model")
+            command.add_argument("--layers", type=_at_least(2), help="of the chat model")
         if name == "stt":
             command.add_argument("--keep", type=_share, help="share of --init in the result")
         if name in ("stt", "tts"):
@@ -44,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", type=_existing, help="folder (stt, tts) or file (llm)")
     check.add_argument("--data", type=Path, default=Path(".training/test"))
     check.add_argument("--show", action="store_true", help="print the replies (llm)")
-    check.add_argument("--calls", type=_count, default=60, help="of each kind (llm)")
-    check.add_argument("--tool-turns", type=int, default=0, help="count malformed calls (llm)")
+    check.add_argument("--calls", type=_at_least(1), default=60, help="of each kind (llm)")
+    check.add_argument(
+        "--tool-turns", type=_at_least(0), default=0, help="count malformed calls (llm)"
+    )
     sheet = commands.add_parser("sheet", help="draw spectrograms of the voices")
     sheet.add_argument("voices", type=Path)
     sheet.add_argument("out", type=Path, help="image file")
@@ -126,34 +131,39 @@ def _has_card() -> bool:
     return torch.cuda.is_available()
 
 
+def _number(text: str) -> float:
+    """Not a number when it is none, so that it is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _minutes(text: str) -> float:
-    if not 0 <= (minutes := float(text)) < float("inf"):
+    if not 0 <= (minutes := _number(text)) < math.inf:
         raise argparse.ArgumentTypeError(f"expected 0 or more minutes, not {text}")
     return minutes
 
 
 def _some_minutes(text: str) -> float:
-    if not (minutes := _minutes(text)):
-        raise argparse.ArgumentTypeError("expected more than 0 minutes")
+    if not 0 < (minutes := _number(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected more than 0 minutes, not {text}")
     return minutes
 
 
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
-    return count
-
-
 def _share(text: str) -> float:
-    if not 0 <= (share := float(text)) <= 1:
+    if not 0 <= (share := _number(text)) <= 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, not {text}")
     return share
 
 
-def _depth(text: str) -> int:
-    if (layers := int(text)) < 2:
-        raise argparse.ArgumentTypeError(f"expected 2 or more, the copying heads need them: {text}")
-    return layers
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more, not {text}")
+        return int(text)
+
+    return whole
 
 
 def _existing(path: str) -> Path:

@@ -18,6 +18,13 @@ torch = pytest.importorskip("torch", reason="the extra 'starter' is not installe
     ("arguments", "message"),
     [
         ("llm --minutes 0", "expected more than 0 minutes"),
+        ("llm --minutes soon", "expected more than 0 minutes, not soon"),
+        ("stt --minutes soon", "expected 0 or more minutes, not soon"),
+        ("stt --minutes 5 --keep half", "expected a share from 0 to 1, not half"),
+        ("llm --minutes 5 --processes two", "expected 1 or more, not two"),
+        ("llm --minutes 5 --layers 1", "expected 2 or more, not 1"),
+        ("stt --minutes 5 --draw -1", "expected 0 or more, not -1"),
+        (f"check llm {CHAT} --tool-turns -5", "expected 0 or more, not -5"),
         ("all --minutes 0 --decoder-minutes 5", "expected more than 0 minutes"),
         ("stt --minutes -5", "expected 0 or more minutes, not -5"),
         ("stt --minutes 5 --decoder-minutes nan", "expected 0 or more minutes, not nan"),
