@@ -13,6 +13,8 @@ from tests.starter.material import CHAT, MODELS, write_speech_set
 
 torch = pytest.importorskip("torch", reason="the extra 'starter' is not installed")
 
+from scripts.starter.stt import synthesis  # noqa: E402
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -57,6 +59,13 @@ torch = pytest.importorskip("torch", reason="the extra 'starter' is not installe
         ("llm --minutes 5 --layers 3 --out OF_ONE", "last.pt has 1 layers, expected 3"),
         ("all --minutes 5 --layers 3 --out OF_ONE", "last.pt has 1 layers, expected 3"),
         ("tts --minutes 5", "flite not found; apt-get install"),
+        ("all --minutes 5 --out OF_ONE", "espeak-ng's library not found; apt-get install"),
+        ("stt --minutes 5 --init models/starter/llm", "llm: expected a recogniser's folder"),
+        ("stt --minutes 5 --init NOTHING.pt", "NOTHING.pt: expected a recogniser's folder"),
+        ("stt --minutes 5 --init NARROW", "is a recogniser 64 wide, expected 192"),
+        ("llm --minutes 5 --init NOTHING.pt", "NOTHING.pt: expected a chat model or a check"),
+        ("llm --minutes 5 --init NOTHING.gguf", "NOTHING.gguf: expected a chat model or a check"),
+        ("llm --minutes 5 --confusions NOTHING.pt", "NOTHING.pt: expected what `confusions` writ"),
     ],
 )
 def test_what_does_not_fit_together_is_told_before_anything_is_made(
@@ -71,9 +80,20 @@ def test_what_does_not_fit_together_is_told_before_anything_is_made(
         (tmp_path / work).mkdir(parents=True)
         weights = {"blocks.0.norm1.weight": torch.ones(1)}
         torch.save({"model": weights}, tmp_path / work / "last.pt")
+    narrow = tmp_path / "narrow.pt"
+    torch.save({"model": {"emb.weight": torch.ones(1, 64)}}, narrow)
+    for inventory in ("pieces.json", "phones.json"):
+        (tmp_path / inventory).write_text("{}")
+    for suffix in (".pt", ".gguf"):
+        (tmp_path / f"NOTHING{suffix}").write_text("nothing")
     arguments = arguments.replace("OF_ONE", str(tmp_path)).replace("SET", str(tmp_path / "set"))
+    arguments = arguments.replace("NARROW", str(narrow))
+    arguments = arguments.replace("NOTHING", str(tmp_path / "NOTHING"))
     missing = arguments.startswith("tts")
     monkeypatch.setattr(shutil, "which", lambda name: None if missing else name)
+    # Of espeak-ng; the program itself can always be loaded as a library.
+    library = "missing.so" if "espeak-ng" in message else None
+    monkeypatch.setattr(synthesis, "_LIBRARY", library)
     monkeypatch.chdir(MODELS.parents[1])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["starter", *arguments.split()])

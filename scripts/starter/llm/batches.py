@@ -1,6 +1,5 @@
 """Training batches for the chat model: fresh calls all the time, no epochs."""
 
-import json
 import random
 import re
 from collections import defaultdict
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -152,11 +152,17 @@ def recall_batch(rng: random.Random, vocab: int, rows: int = 8, length: int = 25
 
 
 def load_confusions(path: Path | None) -> dict[str, Confusions]:
-    """Words that the recogniser misread, by language; nothing without a file."""
-    if path is None or not path.exists():
+    """Words that the recogniser misread, by language; nothing without a file.
+
+    Raises:
+        ValueError: it is another kind of file.
+    """
+    if path is None:
         return {}
-    found: dict[str, Confusions] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Confusions])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected what `confusions` writes: {error}") from error
 
 
 class CallBatches:

@@ -32,13 +32,16 @@ class Recipe:
         """Tells mistakes before time is spent.
 
         Raises:
-            ValueError: the start, or a training that goes on, has other processes or layers.
+            ValueError: the start, or a training that goes on, has other processes or layers, or a
+                file is of another kind.
         """
         from scripts.starter.together import require_same_processes
 
+        from .batches import load_confusions
         from .train import require_layers
 
         plan = self._plan()
+        load_confusions(self.confusions)
         require_same_processes(plan.work, self.processes)
         require_layers(plan)
 

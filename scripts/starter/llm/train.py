@@ -123,7 +123,8 @@ def require_layers(plan: Plan) -> None:
     """A model only grows by layers, and only where a training begins.
 
     Raises:
-        ValueError: the start of ``plan`` has more, or the checkpoint in ``plan.work`` others.
+        ValueError: the start of ``plan`` has more, or is none, or the checkpoint in ``plan.work``
+            has others.
     """
     found = checkpoints(plan.work)
     for last in found:
@@ -134,10 +135,17 @@ def require_layers(plan: Plan) -> None:
 
 
 def _layers_of(start: Path) -> int:
-    if start.suffix == ".gguf":
-        return count_layers(start)
-    weights = torch.load(start, map_location="cpu", weights_only=True, mmap=True)["model"]
-    return sum(name.endswith("norm1.weight") for name in weights)
+    try:
+        if start.suffix == ".gguf":
+            layers = count_layers(start)
+        else:
+            weights = torch.load(start, map_location="cpu", weights_only=True, mmap=True)["model"]
+            layers = sum(name.endswith("norm1.weight") for name in weights)
+    except Exception:  # boundary: files of other kinds fail in many ways
+        layers = 0
+    if not layers:
+        raise ValueError(f"{start}: expected a chat model or a checkpoint of one")
+    return layers
 
 
 def load(start: Path, model: Llama) -> dict[str, Any]:

@@ -52,20 +52,26 @@ class Recipe:
     def make_speech(self) -> None:
         """Training sets that do not exist yet."""
         seed = 100 * (1 + self.draw)
-        for number in range(1, self.sets + 1):
-            path = self.out / "data" / f"train{number}"
-            if not path.with_suffix(".jsonl").exists():
-                count, hours = make_set(path, self.sizes, seed + number, self.voices)
-                print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
+        for number, path in self._missing_sets().items():
+            count, hours = make_set(path, self.sizes, seed + number, self.voices)
+            print(f"{path.name}: {count} utterances, {hours:.1f} h", flush=True)
+
+    def _missing_sets(self) -> dict[int, Path]:
+        paths = {n: self.out / "data" / f"train{n}" for n in range(1, self.sets + 1)}
+        return {n: path for n, path in paths.items() if not path.with_suffix(".jsonl").exists()}
 
     def require_what_fits(self) -> None:
         """Tells mistakes before time is spent.
 
         Raises:
-            ValueError: no time to train is given, or no start where one is needed, or a training
-                that goes on has other processes.
+            ValueError: no time to train is given, or no start where one is needed, or something
+                else in its place, or a training that goes on has other processes.
+            RuntimeError: a program that makes speech is not there.
         """
         from scripts.starter.together import require_same_processes
+
+        from .synthesis import require_programs
+        from .train import require_start
 
         if not self.minutes + self.decoder_minutes:
             raise ValueError("nothing to do: expected minutes or decoder_minutes above 0")
@@ -76,12 +82,16 @@ class Recipe:
         for part, minutes in (("work", self.minutes), ("decoder", self.decoder_minutes)):
             if minutes:
                 require_same_processes(self.out / part, self.processes)
+        if self.init is not None:
+            require_start(self.init)
+        if self._missing_sets():
+            require_programs()
 
     def run(self) -> Path:
         """Gives the folder of the model.
 
         Raises:
-            ValueError: see ``require_what_fits``.
+            ValueError, RuntimeError: see ``require_what_fits``.
         """
         from .export import export
         from .train import keep_of_start

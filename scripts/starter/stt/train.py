@@ -33,7 +33,7 @@ from scripts.starter.together import Training, holds_checkpoint
 from .batches import IGNORED, Batch, Options, phoneme_inventory, produce, swapped
 from .dataset import SpeechSet, finished_sets
 from .model import CHARACTERS, MicroWhisper, Shape
-from .restore import restore, restore_pieces
+from .restore import read_variables, restore, restore_pieces
 from .vocabulary import Vocabulary, choose_pieces, genuine, load_pieces, save_pieces
 
 _CTC_WEIGHT = 0.2
@@ -69,6 +69,29 @@ def prepare_inventory(plan: Training, data: Path) -> None:
         phones.write_bytes((plan.init.parent / phones.name).read_bytes())
     else:
         phones.write_text(json.dumps(phoneme_inventory(rows), ensure_ascii=False))
+
+
+def require_start(start: Path) -> None:
+    """Tell a start that is none before hours of speech are made for it.
+
+    Raises:
+        ValueError: it is no recogniser of ours.
+    """
+    try:
+        _former_pieces(start)
+        if start.is_dir():
+            table = read_variables(start / "model.bin")["decoder/embeddings/weight"]
+        else:
+            json.loads((start.parent / "phones.json").read_text())
+            table = torch.load(start, map_location="cpu", weights_only=True)["model"]["emb.weight"]
+        width = table.shape[1]
+    except Exception as error:  # boundary: files of other kinds fail in many ways
+        raise ValueError(
+            f"{start}: expected a recogniser's folder, or a checkpoint of one with pieces.json and "
+            "phones.json beside it"
+        ) from error
+    if width != Shape.d:
+        raise ValueError(f"{start} is a recogniser {width} wide, expected {Shape.d}")
 
 
 def _former_pieces(init: Path) -> dict[bytes, int]:
