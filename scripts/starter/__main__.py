@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -228,6 +229,13 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run one command."""
+    try:
+        _run()
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}; install what the recipes need: pip install -e '.[starter]'")
+
+
+def _run() -> None:
     # Before torch is loaded. Batches have ever new shapes, and oneDNN keeps code and memory for
     # 1024 of them: the chat model's training grew to 13 GB in a quarter of an hour, so to 5.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")

@@ -101,3 +101,12 @@ def test_what_does_not_fit_together_is_told_before_anything_is_made(
         driver.main()
     assert end.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_packages_that_are_not_installed_are_told_with_what_installs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(sys, "argv", "starter llm --minutes 5 --device cuda".split())
+    with pytest.raises(SystemExit, match=r"torch.*; install .*: pip install -e '\.\[starter\]'"):
+        driver.main()
