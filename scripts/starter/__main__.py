@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+_IMAGES = (".png", ".jpg", ".pdf", ".svg", ".webp")
+
 
 class _Recipe(Protocol):
     def require_what_fits(self) -> None: ...
@@ -94,7 +96,15 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
             recipe.require_what_fits()
     except (ValueError, RuntimeError) as error:
         return str(error)
-    return None
+    return _no_place("--out", arguments.out)
+
+
+def _no_place(option: str, folder: Path) -> str | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{option} {folder}: expected a folder, or where one can be made ({error.strerror})"
+    return None if os.access(folder, os.W_OK) else f"{option} {folder} cannot be written"
 
 
 def _mistaken_files(arguments: argparse.Namespace) -> str | None:
@@ -111,6 +121,10 @@ def _mistaken_files(arguments: argparse.Namespace) -> str | None:
         files = [arguments.data.with_suffix(suffix) for suffix in (".jsonl", ".bin")]
         if missing := [str(path) for path in files if not path.is_file()]:
             return f"there is no {missing[0]}"
+    if what == "stt":
+        return _no_place("--data", arguments.data)
+    if what == "sheet" and arguments.out.suffix not in _IMAGES:
+        return f"{arguments.out}: expected an image file: {', '.join(_IMAGES)}"
     if what in ("sheet", "confusions"):
         if arguments.out.is_dir():
             return f"{arguments.out} is a folder, expected a file to write"
