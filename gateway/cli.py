@@ -235,7 +235,7 @@ def doctor() -> None:
     with console.status("checking"):
         for finding in run_checks(settings):
             result = f"[{_STATUS_STYLES[finding.status]}]{finding.status}[/]"
-            detail, advice = escape(finding.detail), escape(finding.advice)
+            detail, advice = map(_harmless, (finding.detail, finding.advice))
             table.add_row(finding.name, result, detail, advice)
             failed = failed or finding.status == "fail"
     console.print(table)
@@ -274,12 +274,16 @@ def _configured_url() -> str:
     return local_url(settings.gateway_host, settings.gateway_port)
 
 
-def _complain(message: str) -> None:
+def _harmless(text: str) -> str:
+    """Lines that may hold a stranger's words, as a console prints them without obeying them."""
     from gateway.logs import one_line
 
-    text = "\n".join(map(one_line, message.split("\n")))  # which may be a stranger's
+    return escape("\n".join(map(one_line, text.split("\n"))))
+
+
+def _complain(message: str) -> None:
     Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True
+        f"[bold red]error:[/] {_harmless(message)}", highlight=False, soft_wrap=True
     )
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from gateway.app import Gateway
 from gateway.calls.records import TurnRecord
 from gateway.cli import app, main
+from gateway.doctor import Finding
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.simulator.caller import Exchange
@@ -89,6 +90,16 @@ def test_a_demo_that_cannot_save_its_calls_says_so_before_it_loads_a_model(
     assert run(monkeypatch, "demo", "--once", "--save-dir", "file/calls") == 2
     shown = capsys.readouterr().err
     assert "file/calls" in shown and "--save-dir" in shown
+
+
+def test_what_doctor_finds_has_no_power_over_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = Finding("model", "ok", "of \x1b[2J a licence")
+    monkeypatch.setattr("gateway.doctor.run_checks", lambda _: iter([found]))
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "200"}).output
+    assert r"of \x1b[2J a licence" in shown and "\x1b[2J" not in shown
 
 
 def test_a_copy_of_the_example_leaves_the_output_of_demo_and_doctor_free_of_log_lines(

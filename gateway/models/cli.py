@@ -54,6 +54,7 @@ def list_models() -> None:
     """Show which models there are, which are downloaded, and which the settings use."""
     from rich.table import Table
 
+    from gateway.logs import one_line
     from gateway.models.catalogue import load_catalogue
     from gateway.models.disk import megabytes
     from gateway.models.store import model_problems
@@ -80,7 +81,8 @@ def list_models() -> None:
         if (model.kind, name) in used:
             states.append("in use")
         row = [name, model.kind.upper(), size, " ".join(model.languages), model.licence]
-        table.add_row(*map(escape, [*row, ", ".join(states)]))
+        # A bundle's words are a stranger's.
+        table.add_row(*(escape(one_line(cell)) for cell in [*row, ", ".join(states)]))
     console = Console()
     console.print(table)
     for name, profile in catalogue.profiles.items():

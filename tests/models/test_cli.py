@@ -448,6 +448,19 @@ def test_the_list_shows_states(
     assert any(line.startswith("tiny (~0 MB): for tests") for line in lines)
 
 
+def test_the_words_of_a_strangers_bundle_have_no_power_over_the_terminal(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "download", "hearing")
+    lock = (models / "lock.json").read_text()
+    # As a bundle brings it.
+    (models / "lock.json").write_text(lock.replace('"MIT"', r'"\u001b[2Jfree"'))
+    capsys.readouterr()
+    assert run(monkeypatch, "list") == 0
+    shown = capsys.readouterr().out
+    assert r"\x1b[2Jfree" in shown and "\x1b[2J" not in shown
+
+
 def test_a_model_is_in_use_however_the_settings_name_it(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
