@@ -266,8 +266,18 @@ def _use(
 ) -> None:
     from gateway.models.env import env_line, env_values, write_env
     from gateway.models.store import locked_models
+    from gateway.settings import SUPPORTED_LANGUAGES
 
-    values = env_values(settings, locked_models(store, names), extra, _ENV_FILE)
+    models = locked_models(store, names)
+    for name, model in models.items():
+        if model.kind == "tts" and not set(model.languages) & set(SUPPORTED_LANGUAGES):
+            _report(
+                f"{name} speaks {' '.join(model.languages)}, and the gateway serves "
+                f"{' '.join(SUPPORTED_LANGUAGES)}: TTS_VOICE does not name it"
+            )
+    values = env_values(settings, models, extra, _ENV_FILE)
+    if not values:
+        return
     if write:
         write_env(_ENV_FILE, values)
     _report("written to .env:" if write else "to use them, set in .env (or add --write-env):")

@@ -46,7 +46,8 @@ def unchecked_settings(env_file: Path) -> Settings:
 def env_values(
     settings: Settings, models: Mapping[str, LockedModel], extra: Mapping[str, str], env_file: Path
 ) -> dict[str, str]:
-    """Variables that choose the models; a language without a new voice keeps the one it has.
+    """Variables that choose the models; a language without a new voice keeps the one it has, and a
+    voice of languages that are not served is not chosen.
 
     Args:
         models: by name; the last of a kind is chosen.
@@ -67,7 +68,7 @@ def env_values(
         elif model.kind == "llm":
             values["LLM_MODEL"] = name
         else:
-            voices |= dict.fromkeys(model.languages, name)
+            voices |= {code: name for code in model.languages if code in SUPPORTED_LANGUAGES}
     if voices:
         present = {code: name for code, name in settings.chosen_voices.items() if name}
         chosen = dict.fromkeys(SUPPORTED_LANGUAGES, STARTER) | present | voices

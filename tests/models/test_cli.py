@@ -183,6 +183,17 @@ def test_a_language_that_is_not_served_keeps_its_voice(
     assert capsys.readouterr().out == "TTS_VOICE=en=starter,ar=kareem,ru=speaking\n"
 
 
+def test_a_voice_of_a_language_that_the_gateway_does_not_serve_is_told_and_not_set(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (models / "catalogue.toml").write_text(CATALOGUE.replace('["ru"]', '["de"]'))
+    Path(".env").write_text("TTS_VOICE=/voices/one.onnx\n")
+    assert run(monkeypatch, "download", "speaking", "--write-env") == 0
+    assert Path(".env").read_text() == "TTS_VOICE=/voices/one.onnx\n"
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "speaking speaks de, and the gateway serves en ar ru: TTS_VOICE does not name it"
+
+
 def test_a_folder_that_was_chosen_is_among_the_settings(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
