@@ -51,6 +51,13 @@ _BREAKS = 5
 # waits by itself.
 _BUSY = (500, 502, 503, 504)
 
+_TOKEN = "check HF_TOKEN, or unset it"
+_ADVICE = {
+    401: _TOKEN,
+    403: _TOKEN,
+    407: "a proxy wants another name and password than HTTPS_PROXY or HTTP_PROXY gives",
+}
+
 CHUNK = 64 * 1024
 """Bytes that are written at a time; a cut loses less than this."""
 
@@ -236,7 +243,7 @@ def hub_errors(endpoint: str, what: str) -> Iterator[None]:
         status = error.response.status_code
         if status == 404:
             raise _not_found(endpoint, what) from error
-        advice = "check HF_TOKEN, or unset it" if status in (401, 403) else "try again later"
+        advice = _ADVICE.get(status, "try again later")
         raise ModelError(f"{endpoint} answered {status} for {what}; {advice}; {_GO_ON}") from error
     except _HttpError as error:
         raise ModelError(

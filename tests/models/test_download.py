@@ -369,6 +369,7 @@ def test_a_repository_or_file_that_is_not_there_is_named(
         (404, "was not found"),
         (503, "answered 503 .*try again later"),
         (401, "answered 401 .*HF_TOKEN"),
+        (407, "answered 407 .*a proxy wants another name and password"),
     ],
 )
 def test_a_refusal_of_the_hub_is_told(downloads: Downloads, status: int, words: str) -> None:
