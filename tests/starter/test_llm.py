@@ -65,18 +65,41 @@ def test_the_shipped_chat_model_still_copies_nonsense_when_restored_from_its_fil
     assert _right_copies(model) > 0.9
 
 
-def test_attention_sees_the_past_only_and_a_profile_that_all_calls_share() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_attention_sees_the_past_only_and_a_profile_that_all_calls_share(dtype: Any) -> None:
     torch.manual_seed(3)
-    q, k, v = torch.randn(3, 2, 4, 9, 16)
-    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    torch.testing.assert_close(attend(q, k, v), wanted)
+    q, k, v = torch.randn(3, 2, 4, 9, 16, dtype=dtype)
+    weights = (q @ k.mT / 4).masked_fill(torch.ones(9, 9).triu(1).bool(), -torch.inf).softmax(-1)
+    torch.testing.assert_close(attend(q, k, v), weights @ v)
 
-    model = Llama(Shape())
+    model = Llama(Shape()).to(dtype)
     profile, calls = torch.randint(5, 4096, (1, 20)), torch.randint(5, 4096, (3, 30))
     whole = torch.cat((profile.expand(3, -1), calls), 1)
     with torch.no_grad():
         apart, together = model.hidden(calls, profile), model.hidden(whole)[:, 20:]
     torch.testing.assert_close(apart, together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_float32_is_attended_by_the_fused_kernel_with_the_result_of_the_plain_products(
+    start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    q, k, v = torch.randn(3, 2, 4, 9, 16)
+    shared, other = torch.randn(2, 1, 4, start, 16)
+    before = (shared, other) if start else None
+    exactly = (shared.double(), other.double()) if start else None
+    plain = attend(q.double(), k.double(), v.double(), exactly)
+    fused: list[bool] = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(*args: Any, **options: Any) -> Tensor:
+        fused.append(True)
+        return kernel(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    torch.testing.assert_close(attend(q, k, v, before), plain.float())
+    assert fused
 
 
 def test_a_chat_model_that_grows_by_layers_answers_as_before_until_it_is_trained(

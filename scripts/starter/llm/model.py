@@ -150,9 +150,14 @@ class Llama(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Causal attention of (batch, heads, T, head) that also sees keys and values (1, heads, P,
-    head), which all rows share: one product for all of them, where the library's attention wants
-    the shared ones repeated for each row and is slow to differentiate on a CPU.
+    head), which all rows share.
+
+    In float32 by PyTorch's fused kernel: a training step takes 0.7 to 0.85 of the time (AMD Zen 3,
+    one thread). In bfloat16 on a CPU that is slow to differentiate: there the scores of the shared
+    keys are one product for all rows.
     """
+    if q.dtype == torch.float32:
+        return _attend_fused(q, k, v, before)
     batch, heads, length, head = q.shape
     q = q * head**-0.5
     future = torch.full((length, length), -torch.inf, dtype=q.dtype, device=q.device).triu(1)
@@ -168,6 +173,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, before: tuple[Tensor, Tensor] | None
     flat = weights[..., :start].transpose(0, 1).reshape(heads, batch * length, start)
     mixed = (flat @ before_v[0]).view(heads, batch, length, head).transpose(0, 1)
     return mixed + weights[..., start:] @ v
+
+
+def _attend_fused(q: Tensor, k: Tensor, v: Tensor, before: tuple[Tensor, Tensor] | None) -> Tensor:
+    if before is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    length, start = q.shape[2], before[0].shape[2]
+    k, v = (
+        torch.cat((shared.expand(len(q), -1, -1, -1), own), 2)
+        for shared, own in zip(before, (k, v), strict=True)
+    )
+    past = torch.ones(length, start + length, dtype=torch.bool, device=q.device).tril(start)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=past)
 
 
 def _frequencies(shape: Shape) -> Tensor:
