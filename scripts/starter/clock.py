@@ -5,19 +5,21 @@ import time
 
 
 class Budget:
-    """Counts working time. A step that took longer than ``cap`` seconds was paused, so it counts
-    as ``cap`` only. ``used`` is what earlier runs of the same training have spent.
+    """Counts working time. A step may wait up to ``cap`` seconds beside what this process computes;
+    it was paused for the rest, which does not count. ``used`` is what earlier runs of the same
+    training have spent.
     """
 
     def __init__(self, minutes: float, used: float = 0.0, cap: float = 20.0) -> None:
         self.total, self.used, self._cap = minutes * 60, used, cap
         self._last = self._saved = time.monotonic()
+        self._computed = time.process_time()
 
     def tick(self) -> float:
         """To be called once a step; the share of the budget that is spent, 1 at the end."""
-        now = time.monotonic()
-        self.used += min(now - self._last, self._cap)
-        self._last = now
+        now, computed = time.monotonic(), time.process_time()
+        self.used += min(now - self._last, self._cap + computed - self._computed)
+        self._last, self._computed = now, computed
         return min(self.used / self.total, 1.0)
 
     def time_to_save(self, every: float = 150.0) -> bool:

@@ -87,15 +87,19 @@ def test_matrices_are_multiplied_in_bfloat16_only_where_the_processor_does_it_it
     fast_dtype.cache_clear()
 
 
-def test_a_budget_counts_a_pause_as_one_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
+def test_a_budget_counts_all_that_is_computed_and_of_a_pause_twenty_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, computed = [100.0], [7.0]
     monkeypatch.setattr("scripts.starter.clock.time.monotonic", lambda: now[0])
-    budget = Budget(1.0, used=30.0)
-    now[0] += 6
-    assert budget.tick() == pytest.approx(36 / 60)
-    now[0] += 3600
-    assert budget.tick() == pytest.approx(56 / 60)
-    now[0] += 10
+    monkeypatch.setattr("scripts.starter.clock.time.process_time", lambda: computed[0])
+    budget = Budget(5.0, used=30.0)
+    for passed, worked, used in ((6, 5, 36), (3600, 0, 56), (64, 60, 120), (3660, 60, 200)):
+        now[0] += passed
+        computed[0] += worked
+        assert budget.tick() == pytest.approx(used / 300)
+    now[0] += 100
+    computed[0] += 190  # on two cores
     assert budget.tick() == 1.0
 
 
