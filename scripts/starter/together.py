@@ -110,7 +110,13 @@ def train_together(
             (work / name).write_bytes((plan.work / name).read_bytes())
         # works[number - 2] is the one before, and the last one for the first.
         plans.append(replace(plan, work=work, draw=draws[number], peer=works[number - 2]))
-    mp.spawn(_train_alone, args=(train, plans), nprocs=processes)  # ends all when one fails
+    trainings = mp.spawn(_train_alone, args=(train, plans), nprocs=processes, join=False)
+    try:
+        while not trainings.join():  # ends all when one fails
+            pass
+    finally:  # an interrupt that only this process was told of
+        for process in trainings.processes:
+            process.terminate()
     found = [torch.load(work / "last.pt", weights_only=True) for work in works]
     mean = {
         name: torch.stack([state["ema"][name] for state in found]).mean(0)

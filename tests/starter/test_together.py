@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,15 +107,22 @@ def train(plan):
     (plan.work / "ended").touch()
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a background job
+    # As a shell does for a background job, and not for another.
+    handled = signal.SIG_IGN if sys.argv[2] == "ignored" else signal.default_int_handler
+    signal.signal(signal.SIGINT, handled)
     train_together(train, Training(Path(sys.argv[1]), 1.0), 2, [])
 """
 
 
-def test_processes_end_when_their_training_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("interrupts", "ended_by"), [("ignored", signal.SIGKILL), ("heard", signal.SIGINT)]
+)
+def test_processes_end_when_their_training_alone_is_ended(
+    interrupts: str, ended_by: signal.Signals, tmp_path: Path
+) -> None:
     script = tmp_path / "training.py"
     script.write_text(_BACKGROUND_TRAINING)
-    command = [sys.executable, str(script), str(tmp_path)]
+    command = [sys.executable, str(script), str(tmp_path), interrupts]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE
@@ -125,7 +133,7 @@ def test_processes_end_when_their_training_is_killed(tmp_path: Path) -> None:
             assert training.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        training.kill()
+        training.send_signal(ended_by)
         # The processes hold the pipe open as long as they live.
         _, _ = training.communicate(timeout=30)
     assert not any((work / "ended").exists() for work in works)
