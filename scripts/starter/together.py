@@ -122,8 +122,9 @@ def train_together(
         name: torch.stack([state["ema"][name] for state in found]).mean(0)
         for name in found[0]["ema"]
     }
-    torch.save(found[0] | {"model": mean, "ema": mean, "opts": []}, plan.work / "last.pt")
-    return plan.work / "last.pt"
+    last = plan.work / "last.pt"
+    save_checkpoint(found[0] | {"model": mean, "ema": mean, "opts": []}, last)
+    return last
 
 
 def _train_alone(number: int, train: Callable[[Planned], Path], plans: list[Planned]) -> None:

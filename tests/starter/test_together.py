@@ -9,6 +9,8 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,25 @@ def test_two_processes_train_the_chat_model_from_its_file_and_end_in_the_mean_of
     )
     assert not torch.equal(*both)
     assert torch.allclose(mean, sum(both) / 2)
+
+
+def test_an_interrupt_while_the_mean_is_written_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        torch.save({"ema": {"weight": torch.ones(1)}}, tmp_path / name / "last.pt")
+
+    def cut_short(_: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    trained = SimpleNamespace(processes=[], join=lambda: True)
+    monkeypatch.setattr(torch.multiprocessing, "spawn", lambda *_, **__: trained)
+    monkeypatch.setattr(torch, "save", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        train_together(train_chat, ChatPlan(tmp_path, minutes=1), 2, [])
+    assert not (tmp_path / "last.pt").exists(), "the next start would fail to read it"
 
 
 def test_a_process_that_fails_ends_the_whole_training_with_its_error(tmp_path: Path) -> None:
