@@ -30,7 +30,7 @@ from scripts.starter.corpus.template import (
     slots_of,
     words,
 )
-from scripts.starter.llm.evaluate import kinds_of, script_of, take_apart
+from scripts.starter.llm.evaluate import Tally, _judge, kinds_of, script_of, take_apart
 
 # Intents of wide calls alone.
 ONLY_FURTHER = set("fix_day fix_time fix_name price_it which_free hello toothache".split())
@@ -54,6 +54,20 @@ def test_every_reply_of_a_call_is_of_the_kind_it_says_and_holds_its_facts(lang: 
             if note.key not in ("again", "hours2", "has", "day_closed_book"):
                 assert note.key in kinds_of(note.lang, spoken), (note.key, spoken)
             assert all(fact.lower() in spoken.lower() for fact in note.facts)
+
+
+def test_a_reply_that_reads_back_another_day_or_name_than_was_said_is_not_exact() -> None:
+    said = "To confirm, filling on Monday at six for Helen Brin. Is that right?"
+    note = corpus.TurnNote(3, "en", "confirm", ["filling", "six", "Helen Brin"], "")
+
+    def judged(answer: str) -> dict[str, str]:
+        tally = Tally()
+        _judge(tally, note, take_apart(answer), take_apart(said))
+        return {name: tally.table()[f"{name}, en"] for name in ("slots", "read back exactly")}
+
+    assert judged(said) == {"slots": "1/1", "read back exactly": "1/1"}
+    for wrong in (said.replace("Monday", "Friday"), said.replace("Helen", "Start Helen")):
+        assert judged(wrong) == {"slots": "1/1", "read back exactly": "0/1"}
 
 
 @pytest.mark.parametrize("lang", corpus.LANGS)

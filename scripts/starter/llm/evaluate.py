@@ -208,6 +208,8 @@ def _judge(tally: Tally, note: corpus.TurnNote, reply: Reply, wanted: Reply) -> 
     if note.facts and note.key != "again":
         found = all(_flat(fact) in _flat(reply.spoken) for fact in note.facts)
         tally.add(f"{'slots' if note.key in _CARRIED else 'facts'}, {lang}", found)
+    if note.key in _CARRIED:
+        tally.add(f"read back exactly, {lang}", _flat(reply.spoken) == _flat(wanted.spoken))
     if wanted.call:
         named = reply.call is not None and reply.call["name"] == wanted.call["name"]
         tally.add(f"tool, {lang}", named)
