@@ -55,6 +55,8 @@ class Loop:
         if self.last.exists():
             self._first, self._used = int(state["first"]), float(state["used"])
             average = state["ema"]
+            minutes = f"{self._used / 60:.1f} of {plan.minutes:g} minutes"
+            print(f"{self.last}: goes on at step {self.step}, after {minutes}", flush=True)
         self._average = {name: value.to(plan.device, copy=True) for name, value in average.items()}
         for optimiser, saved in zip(optimisers, state.get("opts", []), strict=False):
             optimiser.load_state_dict(saved)

@@ -54,8 +54,8 @@ def test_a_loop_trains_until_its_time_is_spent_and_logs_the_means_of_what_it_is_
     assert saved["model"]["weight"] < saved["ema"]["weight"], "the mean follows"
 
 
-def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
-    tmp_path: Path,
+def test_a_training_that_goes_on_says_so_keeps_its_average_and_needs_no_second_warm_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_speech_set(tmp_path / "train1", ["hello", "umbrella"] * 10)
     plan = Plan(tmp_path / "work", minutes=0.001, frames=900)
@@ -67,6 +67,7 @@ def test_a_training_that_goes_on_keeps_its_average_and_needs_no_second_warm_up(
     torch.save(stopped, last)
     went_on = torch.load(train(plan, tmp_path), weights_only=True)
     assert (went_on["first"], went_on["step"]) == (0, 5001)
+    assert f"{last}: goes on at step 5000, after 0.0 of 0.001 minutes" in capsys.readouterr().out
     share = went_on["ema"]["emb.weight"] / went_on["model"]["emb.weight"]
     assert float(share.nanmedian()) == pytest.approx(0.006, abs=0.001), "1 - 5001 / 5031"
 
