@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
@@ -37,6 +40,22 @@ from scripts.starter.stt.train import (  # noqa: E402
     widen,
 )
 from scripts.starter.stt.vocabulary import Vocabulary, genuine, load_pieces, save_pieces  # noqa: E402
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted on Linux")
+def test_features_are_made_in_one_thread_whatever_the_number_of_cores() -> None:
+    program = """
+import os
+from scripts.starter.stt.features import log_mel
+import numpy as np
+log_mel(np.ones(16000, np.float32))
+print(len(os.listdir("/proc/self/task")))
+"""
+    left = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    threads = subprocess.run(command, cwd=root, env=left, check=True, capture_output=True).stdout
+    assert int(threads) == 1
 
 
 def test_a_recogniser_that_grows_by_layers_hears_as_before_until_it_is_trained() -> None:
