@@ -247,6 +247,8 @@ def main() -> None:
         _run()
     except ModuleNotFoundError as error:
         sys.exit(f"{error}; install what the recipes need: pip install -e '.[starter]'")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; a training goes on when the same command is given again")
 
 
 def _run() -> None:

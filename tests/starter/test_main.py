@@ -114,3 +114,13 @@ def test_packages_that_are_not_installed_are_told_with_what_installs_them(
     monkeypatch.setattr(sys, "argv", "starter llm --minutes 5 --device cuda".split())
     with pytest.raises(SystemExit, match=r"torch.*; install .*: pip install -e '\.\[starter\]'"):
         driver.main()
+
+
+def test_an_interrupt_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_check", interrupted)
+    monkeypatch.setattr(sys, "argv", ["starter", "check", "llm", str(CHAT)])
+    with pytest.raises(SystemExit, match="goes on when the same command is given again"):
+        driver.main()

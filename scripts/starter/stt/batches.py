@@ -4,6 +4,7 @@ import json
 import queue
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.synchronize import Event
@@ -330,13 +331,14 @@ def produce(
     """Body of the producing process: fill ``out`` until ``stop`` is set or the trainer gone."""
     torch.set_num_threads(1)
     trainer = parent_process()
-    for batch in Maker(data, inventory, seed, options).batches(progress):
-        while not stop.is_set():
-            try:
-                out.put(batch, timeout=2)
-                break
-            except queue.Full:
-                if trainer is not None and not trainer.is_alive():
-                    return
-        if stop.is_set():
-            return
+    with suppress(KeyboardInterrupt):  # the trainer gets it too, and tells of it
+        for batch in Maker(data, inventory, seed, options).batches(progress):
+            while not stop.is_set():
+                try:
+                    out.put(batch, timeout=2)
+                    break
+                except queue.Full:
+                    if trainer is not None and not trainer.is_alive():
+                        return
+            if stop.is_set():
+                return
