@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
+from gateway.engines.alternating import SILENT_TURN, alternating
 from gateway.engines.base import ChatMessage
 from gateway.engines.llama_kv import common_prefix
 from gateway.errors import ChatError, ModelError
@@ -19,7 +20,6 @@ from gateway.errors import ChatError, ModelError
 # the cache, stays the same for several turns instead of moving with every one.
 _DROP_STEP = 8
 _FEWEST_REPLY_TOKENS = 16
-_SILENT_TURN = ChatMessage("user", "…")
 # What makes a model answer at once whose template has it think first, by the end of its prompt.
 _AT_ONCE = {"<think>": "\n\n</think>\n\n", "<|start|>assistant": "<|channel|>final<|message|>"}
 
@@ -136,7 +136,7 @@ class PromptBuilder:
             ModelError: it does not.
         """
         system = ChatMessage("system", system_prompt)
-        length = len(self._tokens([system, _SILENT_TURN]))
+        length = len(self._tokens([system, SILENT_TURN]))
         if length > self._limit // 2:
             raise ModelError(
                 f"the system prompt has {length} tokens, more than half of the {self._limit} "
@@ -169,7 +169,7 @@ class PromptBuilder:
 
     def _last(self, system: list[ChatMessage], turns: list[ChatMessage], room: int) -> list[int]:
         """As much of the end of the last turn as there is room for."""
-        last = turns[-1] if turns else _SILENT_TURN
+        last = turns[-1] if turns else SILENT_TURN
         text = last.content
         while True:
             tokens = self._tokens([*system, ChatMessage(last.role, text)])
@@ -213,7 +213,7 @@ class PromptBuilder:
     def _render(self, messages: Sequence[ChatMessage]) -> str:
         clean = [m if m.role == "system" else self._uncontrolled(m) for m in messages]
         if self._alternates:
-            clean = _alternating(clean, self._has_system)
+            clean = alternating(clean, self._has_system)
         plain: list[Any] = [{"role": m.role, "content": m.content} for m in clean]
         response = self._format(
             messages=plain,
@@ -253,25 +253,3 @@ class PromptBuilder:
             except (TemplateError, ValueError, TypeError) as error:
                 refusal = error
         raise refusal
-
-
-def _alternating(messages: Sequence[ChatMessage], has_system: bool) -> list[ChatMessage]:
-    """The same conversation for templates that insist on user, assistant, user, ...
-
-    A greeting gets a silent user turn before it, neighbours of one role become one message, and
-    without a system role the system text opens the first user turn.
-    """
-    turns = [m for m in messages if m.role != "system"]
-    system = [m for m in messages if m.role == "system"]
-    if not turns or turns[0].role != "user":
-        turns.insert(0, _SILENT_TURN)
-    merged: list[ChatMessage] = []
-    for turn in turns:
-        if merged and merged[-1].role == turn.role:
-            turn = ChatMessage(turn.role, f"{merged.pop().content}\n{turn.content}")
-        merged.append(turn)
-    if system and not has_system:
-        text = "\n".join(m.content for m in system)
-        merged[0] = ChatMessage("user", f"{text}\n\n{merged[0].content}")
-        system = []
-    return system + merged

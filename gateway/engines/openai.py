@@ -18,10 +18,10 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
-    BadRequestError,
     OpenAIError,
 )
 
+from gateway.engines.alternating import alternating
 from gateway.engines.base import ChatMessage, ChatRequest
 from gateway.errors import ChatError, ConfigError
 
@@ -32,6 +32,16 @@ _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
 """Of the refusals of a conversation that the model has no room for; others cost no turns."""
+
+_ROLES = re.compile(r"\brole|alternat|prefill", re.IGNORECASE)
+"""Of the refusals of a conversation for who speaks when: at first, twice in a row, or last."""
+
+_GO_ON = ChatMessage("user", "(Go on where you broke off, without repeating it.)")
+
+_STRICTEST = 2
+
+_REQUEST_IS_WRONG = frozenset({400, 413, 422, 500})
+"""What services say of options and conversations that they do not take; 500 is llama.cpp's."""
 
 _ADVICE = {
     401: "; check OPENAI_API_KEY",
@@ -100,6 +110,8 @@ class OpenAIChat:
         self._completions = self._client.chat.completions
         self._refused: set[str] = set()
         """Options that the service or its model does not take."""
+        self._strictness = 0
+        """Of the service about who speaks when (see ``_in_form``)."""
         self._sent: dict[str, _Sent] = {}
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
@@ -191,15 +203,21 @@ class OpenAIChat:
         system, *turns = request.messages
         while True:
             options, kept = self._options(request), turns[sent.dropped :]
+            strictness = self._strictness
+            messages = _in_form([system, *kept], strictness)
             try:
-                return await self._create([system, *kept], options, sent)
-            except BadRequestError as error:
+                return await self._create(messages, options, sent)
+            except APIStatusError as error:
+                if error.status_code not in _REQUEST_IS_WRONG:
+                    raise
                 refused = {name for name in options if _is_refused(name, error)}
                 if refused:
                     logger.info("chat service %s: no %s", self._settings.host, ", ".join(refused))
                     self._refused |= refused
                 elif _is_too_long(error) and len(kept) > 1:
                     sent.dropped += len(kept) // 2
+                elif _ROLES.search(str(error)) and strictness < _STRICTEST:
+                    self._strictness = max(self._strictness, strictness + 1)
                 else:
                     raise
 
@@ -225,7 +243,17 @@ class OpenAIChat:
         )
 
 
-def _is_refused(option: str, error: BadRequestError) -> bool:
+def _in_form(messages: Sequence[ChatMessage], strictness: int) -> Sequence[ChatMessage]:
+    """The conversation as a service takes it: as it is; from 1 on in turns, the last of them the
+    user's; at ``_STRICTEST`` without a system message too.
+    """
+    if strictness == 0:
+        return messages
+    end = [_GO_ON] if messages[-1].role == "assistant" else []
+    return alternating([*messages, *end], has_system=strictness < _STRICTEST)
+
+
+def _is_refused(option: str, error: APIStatusError) -> bool:
     """Whether a service that refused a request names this option as the reason."""
     usual, other = _TOKEN_LIMITS
     if option == usual:
@@ -233,7 +261,7 @@ def _is_refused(option: str, error: BadRequestError) -> bool:
     return option == error.param or f"'{option}'" in str(error)
 
 
-def _is_too_long(error: BadRequestError) -> bool:
+def _is_too_long(error: APIStatusError) -> bool:
     """Whether a service refused a conversation for its length: there is no common code for it."""
     return _TOO_LONG.search(str(error)) is not None
 

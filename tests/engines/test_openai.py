@@ -199,6 +199,60 @@ def test_a_call_that_outgrows_the_service_goes_on_without_its_oldest_turns() -> 
     assert asked[-1] == ["Be brief.", "turn 6", "turn 7", "turn 8"]
 
 
+GREETED = (
+    ChatMessage("system", "Be brief."),
+    ChatMessage("assistant", "Hello!"),
+    ChatMessage("user", "Are you"),
+    ChatMessage("user", "open?"),
+)
+BEGUN = ChatMessage("assistant", "We are")
+GO_ON = "(Go on where you broke off, without repeating it.)"
+
+
+def role_refusal(status: int, roles: list[str], *, system: bool) -> tuple[int, str] | None:
+    """What a service says to these roles whose template wants turns, the user's first and last."""
+    turns = roles[1:] if roles[0] == "system" else roles
+    if roles[0] == "system" and not system:
+        return status, "System role not supported"
+    if turns[-1] == "assistant":
+        return status, "Expected last role User or Tool but got assistant"
+    if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        return status, "Conversation roles must alternate user/assistant/user/assistant/..."
+    return None
+
+
+@pytest.mark.parametrize(("status", "system"), [(400, True), (400, False), (500, True)])
+def test_a_service_that_wants_user_and_assistant_in_turns_gets_them(
+    status: int, system: bool
+) -> None:
+    asked: list[list[tuple[str, str]]] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append([(message["role"], message["content"]) for message in body["messages"]])
+        wrong = role_refusal(status, [role for role, _ in asked[-1]], system=system)
+        if wrong is not None:
+            await send(writer, refusal("", wrong[1]), wrong[0], "application/json")
+        else:
+            await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> list[str]:
+        greeted = replace(request(), messages=GREETED)
+        begun = replace(request(), messages=(*GREETED, BEGUN))
+        return [await collect(chat, greeted), await collect(chat, begun)]
+
+    assert told_by(serve, ask) == ["Hello ", "Hello "]
+    first = [("system", "Be brief."), ("user", "…")] if system else [("user", "Be brief.\n\n…")]
+    question = [*first, ("assistant", "Hello!"), ("user", "Are you\nopen?")]
+    assert asked[-2] == question, "it was learned"
+    assert asked[-1] == [*question, ("assistant", "We are"), ("user", GO_ON)]
+    assert len(asked) == (3 if system else 4)
+
+
+def test_a_refusal_of_roles_that_no_form_cures_is_a_chat_error() -> None:
+    told = refusal("messages", "Unknown role.")
+    assert "status 400" in answer(told, 400, "application/json")[1]
+
+
 def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
     asked: list[Asked] = []
 
