@@ -6,7 +6,7 @@ import asyncio
 import codecs
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -210,10 +210,10 @@ class OpenAIChat:
             except APIStatusError as error:
                 if error.status_code not in _REQUEST_IS_WRONG:
                     raise
-                refused = {name for name in options if _is_refused(name, error)}
-                if refused:
-                    logger.info("chat service %s: no %s", self._settings.host, ", ".join(refused))
-                    self._refused |= refused
+                refused = _refused_option(options, error)
+                if refused is not None:
+                    logger.info("chat service %s: no %s", self._settings.host, refused)
+                    self._refused.add(refused)
                 elif _is_too_long(error) and len(kept) > 1:
                     sent.dropped += len(kept) // 2
                 elif _ROLES.search(str(error)) and strictness < _STRICTEST:
@@ -226,8 +226,9 @@ class OpenAIChat:
         options: dict[str, Any] = {
             other if usual in self._refused else usual: request.max_tokens,
             "temperature": request.temperature,
-            "top_p": request.top_p,
         }
+        if request.temperature > 0:  # else it means nothing, and Mistral refuses it
+            options["top_p"] = request.top_p
         if request.stop:
             options["stop"] = list(request.stop)
         return {name: value for name, value in options.items() if name not in self._refused}
@@ -253,12 +254,17 @@ def _in_form(messages: Sequence[ChatMessage], strictness: int) -> Sequence[ChatM
     return alternating([*messages, *end], has_system=strictness < _STRICTEST)
 
 
-def _is_refused(option: str, error: APIStatusError) -> bool:
-    """Whether a service that refused a request names this option as the reason."""
+def _refused_option(options: Iterable[str], error: APIStatusError) -> str | None:
+    """The option that a service names as the reason of a refusal; of several, the one that it is
+    easiest to do without: Claude takes temperature or top_p, but not both.
+    """
     usual, other = _TOKEN_LIMITS
-    if option == usual:
-        return other in str(error)
-    return option == error.param or f"'{option}'" in str(error)
+    text = str(error)
+    for name in sorted(options, key="top_p".__ne__):
+        named = re.search(rf"[`'\"]{name}\b" if name == "stop" else rf"\b{name}\b", text)
+        if (other in text) if name == usual else (named or name == error.param):
+            return name
+    return None
 
 
 def _is_too_long(error: APIStatusError) -> bool:

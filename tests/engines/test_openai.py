@@ -154,8 +154,6 @@ def test_what_a_model_does_not_take_is_learned_once_by_all_calls() -> None:
             refused = "'max_tokens' is not supported. Use 'max_completion_tokens' instead."
         elif "temperature" in body:
             refused = "'temperature' does not support 0.0 with this model."
-        elif "top_p" in body:
-            refused = "'top_p' is not supported with this model."
         if refused:
             await send(writer, refusal("", refused), 400, "application/json")
         else:
@@ -169,10 +167,49 @@ def test_what_a_model_does_not_take_is_learned_once_by_all_calls() -> None:
     replies, known = told_by(serve, ask)
     assert replies == 4 * [("Hello ", "")]
     assert len(asked) == known + 1
-    assert asked[-1]["max_completion_tokens"] > 0 and not asked[-1].keys() & {
-        "temperature",
-        "top_p",
+    assert asked[-1]["max_completion_tokens"] > 0 and "temperature" not in asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "refused", "kept"),
+    [
+        (0.0, "top_p must be 1 when using greedy sampling.", {"temperature": 0.0}),
+        (0.7, "`temperature` and `top_p` cannot both be specified.", {"temperature": 0.7}),
+        (0.7, "temperature and top_p cannot both be specified.", {"temperature": 0.7}),
+    ],
+)
+def test_a_service_that_takes_no_two_ways_of_sampling_is_given_one(
+    temperature: float, refused: str, kept: dict[str, float]
+) -> None:
+    asked: list[Asked] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        if {"temperature", "top_p"} <= body.keys():
+            await send(writer, refusal("", refused), 400, "application/json")
+        else:
+            await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> str:
+        return await collect(chat, replace(request(), temperature=temperature))
+
+    assert told_by(serve, ask) == "Hello "
+    assert {name: asked[-1].get(name) for name in ("temperature", "top_p")} == {
+        **kept,
+        "top_p": None,
     }
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_temperature_that_a_model_does_not_take_is_left_out(status: int) -> None:
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        if "temperature" in body:
+            told = refusal("", "`temperature` is deprecated for this model.")
+            await send(writer, told, status, "application/json")
+        else:
+            await send(writer, events(OK, b"[DONE]"))
+
+    assert told_by(serve, heard) == ("Hello ", "")
 
 
 def test_a_call_that_outgrows_the_service_goes_on_without_its_oldest_turns() -> None:
