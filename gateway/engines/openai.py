@@ -210,11 +210,12 @@ class OpenAIChat:
             except APIStatusError as error:
                 if error.status_code not in _REQUEST_IS_WRONG:
                     raise
-                refused = _refused_option(options, error)
+                too_long = _is_too_long(error)  # vLLM names the limit of the reply then too
+                refused = None if too_long else _refused_option(options, error)
                 if refused is not None:
                     logger.info("chat service %s: no %s", self._settings.host, refused)
                     self._refused.add(refused)
-                elif _is_too_long(error) and len(kept) > 1:
+                elif too_long and len(kept) > 1:
                     sent.dropped += len(kept) // 2
                 elif _ROLES.search(str(error)) and strictness < _STRICTEST:
                     self._strictness = max(self._strictness, strictness + 1)

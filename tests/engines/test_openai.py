@@ -212,16 +212,24 @@ def test_a_temperature_that_a_model_does_not_take_is_left_out(status: int) -> No
     assert told_by(serve, heard) == ("Hello ", "")
 
 
-def test_a_call_that_outgrows_the_service_goes_on_without_its_oldest_turns() -> None:
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "This model's maximum context length is 4096 tokens.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 40. This model's maximum context"
+        " length is 4096 tokens and your request has 4090 input tokens (40 > 4096 - 4090).",
+    ],
+)
+def test_a_call_that_outgrows_the_service_goes_on_without_its_oldest_turns(refused: str) -> None:
     asked: list[list[str]] = []
     turns = [ChatMessage("user" if i % 2 == 0 else "assistant", f"turn {i}") for i in range(9)]
 
     async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
         said = [message["content"] for message in body["messages"]]
+        assert body["max_tokens"] == request().max_tokens
         asked.append(said)
         if len(said) > 6:
-            told = refusal("messages", "This model's maximum context length is 4096 tokens.")
-            await send(writer, told, 400, "application/json")
+            await send(writer, refusal("messages", refused), 400, "application/json")
         else:
             await send(writer, events(OK, b"[DONE]"))
 
