@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from httpx2 import RequestError  # the library's HTTP client, which it names in its own interface
+# The library's HTTP client, which it names in its own interface.
+from httpx2 import Limits, ReadError, RemoteProtocolError, RequestError, WriteError
 from openai import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
     OpenAIError,
 )
 
@@ -26,6 +28,11 @@ from gateway.engines.base import ChatMessage, ChatRequest
 from gateway.errors import ChatError, ConfigError
 
 logger = logging.getLogger(__name__)
+
+_CONNECTIONS = Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60.0)
+"""A connection is kept from turn to turn: a new one costs the caller several round trips."""
+
+_CUT_OFF = (ReadError, RemoteProtocolError, WriteError)
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 """What the longest reply is called: at most services, and at those that refuse that."""
@@ -86,7 +93,8 @@ class _Sent:
 
 
 class OpenAIChat:
-    """A remote chat model. Requests are not repeated: a caller cannot wait that long.
+    """A remote chat model. Requests are not repeated, as a caller cannot wait that long, but for
+    one whose connection breaks before any answer: the far end may just then close a kept one.
 
     Raises:
         ConfigError: the base URL is none.
@@ -105,6 +113,7 @@ class OpenAIChat:
             api_key=settings.api_key,
             timeout=settings.timeout_s,
             max_retries=0,
+            http_client=DefaultAsyncHttpxClient(limits=_CONNECTIONS),
         )
         # The library imports its parts on first use: better now than in mid-call.
         self._completions = self._client.chat.completions
@@ -196,17 +205,22 @@ class OpenAIChat:
             ) from error
 
     async def _open(self, request: ChatRequest) -> Any:
-        """Ask; services differ in the options they take, so learn each once. Of a long call the
-        oldest turns are left out where the service has no room for all, as the local model does.
+        """Ask; services differ in what they take, so learn it once. Of a long call the oldest turns
+        are left out where the service has no room for all, as the local model does.
         """
         sent = self._sent.setdefault(request.call_id, _Sent())
         system, *turns = request.messages
+        repeated = False
         while True:
             options, kept = self._options(request), turns[sent.dropped :]
             strictness = self._strictness
             messages = _in_form([system, *kept], strictness)
             try:
                 return await self._create(messages, options, sent)
+            except APIConnectionError as error:
+                if repeated or not isinstance(error.__cause__, _CUT_OFF):
+                    raise
+                repeated = True
             except APIStatusError as error:
                 if error.status_code not in _REQUEST_IS_WRONG:
                     raise

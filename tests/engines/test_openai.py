@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -87,7 +88,8 @@ def events(*data: object) -> bytes:
 
 
 Asked = dict[str, Any]
-Serve = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+Serve = Callable[[Asked, asyncio.StreamWriter], Awaitable[object]]
+"""One that is true keeps the connection open."""
 Heard = tuple[str, str]
 
 
@@ -106,11 +108,14 @@ def told_by(serve: Serve, ask: Callable[[OpenAIChat], Awaitable[T]], timeout_s: 
     """What comes of a service that answers each request, which it is given, like this."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head.lower())
-        assert length is not None
-        with suppress(ConnectionError):
-            await serve(json.loads(await reader.readexactly(int(length[1]))), writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            kept_open: object = True
+            while kept_open:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head.lower())
+                assert length is not None
+                body = await reader.readexactly(int(length[1]))
+                kept_open = await serve(json.loads(body), writer)
             writer.close()
 
     async def main() -> T:
@@ -129,10 +134,11 @@ def told_by(serve: Serve, ask: Callable[[OpenAIChat], Awaitable[T]], timeout_s: 
 
 async def send(
     writer: asyncio.StreamWriter, body: bytes, status: int = 200, kind: str = "text/event-stream"
-) -> None:
+) -> bool:
     head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
-    writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+    writer.write(f"{head}\r\n".encode() + body)
     await writer.drain()
+    return True
 
 
 def answer(body: bytes, status: int = 200, kind: str = "text/event-stream") -> Heard:
@@ -296,6 +302,55 @@ def test_a_service_that_wants_user_and_assistant_in_turns_gets_them(
 def test_a_refusal_of_roles_that_no_form_cures_is_a_chat_error() -> None:
     told = refusal("messages", "Unknown role.")
     assert "status 400" in answer(told, 400, "application/json")[1]
+
+
+def test_a_connection_is_kept_from_turn_to_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("httpcore2._async.http11.time", clock)
+    used: list[asyncio.StreamWriter] = []
+
+    async def serve(_: Asked, writer: asyncio.StreamWriter) -> bool:
+        used.append(writer)
+        return await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> list[Heard]:
+        nonlocal now
+        first = await heard(chat)
+        now += 30  # the reply is played, and the caller speaks
+        return [first, await heard(chat)]
+
+    assert told_by(serve, ask) == 2 * [("Hello ", "")]
+    assert len(used) == 2 and used[0] is used[1]
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_kept_connection_that_closes_as_it_is_used_costs_no_reply(reset: bool) -> None:
+    used: list[asyncio.StreamWriter] = []
+
+    async def serve(_: Asked, writer: asyncio.StreamWriter) -> bool:
+        used.append(writer)
+        if len(used) == 2:
+            if reset:
+                writer.transport.abort()
+            return False
+        return await send(writer, events(OK, b"[DONE]"))
+
+    async def ask(chat: OpenAIChat) -> list[Heard]:
+        return [await heard(chat), await heard(chat)]
+
+    assert told_by(serve, ask) == 2 * [("Hello ", "")]
+    assert len(used) == 3 and used[0] is used[1]
+
+
+def test_a_service_that_always_hangs_up_is_asked_no_third_time() -> None:
+    asked: list[Asked] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+
+    assert told_by(serve, heard)[1].startswith("chat service 127.0.0.1 cannot be reached")
+    assert len(asked) == 2
 
 
 def test_a_refusal_that_names_no_option_is_not_asked_again() -> None:
