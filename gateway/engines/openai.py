@@ -58,6 +58,14 @@ _ADVICE = {
 }
 
 
+_SILENT = {
+    "length": "spent LLM_MAX_TOKENS before its first word; raise it, or choose an OPENAI_MODEL that"
+    " does not think first",
+    "content_filter": "kept the reply back by its content filter",
+}
+"""What a reply without words ended for, where that is an answer to nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAISettings:
     """Where the service is.
@@ -133,7 +141,8 @@ class OpenAIChat:
         with self._failures():
             async with asyncio.timeout_at(deadline):
                 chunks = await self._open(request)
-        answered = False
+        answered = spoke = False
+        end = ""
         # JSON can cut a character in two, and what is half of one cannot be sent to anybody.
         whole = codecs.getincrementaldecoder("utf-16-le")("replace")
         async with chunks:
@@ -145,8 +154,11 @@ class OpenAIChat:
                     except StopAsyncIteration:
                         break
                     text = whole.decode(_text_of(chunk).encode("utf-16-le", "surrogatepass"))
-                    answered = answered or bool(chunk.choices)
+                    if chunk.choices:
+                        answered = True
+                        end = str(chunk.choices[0].finish_reason)
                 if text:
+                    spoke = True
                     yield text
                     deadline = self._deadline()
         if not answered:
@@ -154,6 +166,9 @@ class OpenAIChat:
             raise ChatError(
                 f"chat service {self._settings.host} sent no reply; check OPENAI_BASE_URL"
             )
+
+        if not spoke and end in _SILENT:
+            raise ChatError(f"chat service {self._settings.host} {_SILENT[end]}")
 
     def promote(self, call_id: str) -> None:
         """A remote service knows no priorities."""

@@ -428,6 +428,21 @@ def test_a_service_that_offers_no_choice_sent_no_reply(notice: object) -> None:
     assert "sent no reply" in answer(events(notice, b"[DONE]"))[1]
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("length", "spent LLM_MAX_TOKENS before its first word; raise it, or choose an OPENAI_"),
+        ("content_filter", "kept the reply back by its content filter"),
+    ],
+)
+def test_a_reply_that_ends_before_its_first_word_says_why(reason: str, told: str) -> None:
+    thought = {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm"}}]}
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    usage: dict[str, object] = {"choices": [], "usage": {"total_tokens": 100}}
+    assert told in answer(events(thought, end, usage, b"[DONE]"))[1]
+    assert answer(events(OK, end, b"[DONE]")) == ("Hello ", "")
+
+
 @pytest.mark.parametrize("choice", [{"index": 0}, {"index": 0, "delta": None}])
 def test_a_note_of_a_content_filter_is_passed_over(choice: object) -> None:
     assert answer(events(OK, {"choices": [choice]}, OK, b"[DONE]")) == ("Hello Hello ", "")
