@@ -13,9 +13,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 # The library's HTTP client, which it names in its own interface.
-from httpx2 import Limits, ReadError, RemoteProtocolError, RequestError, WriteError
+from httpx2 import (
+    ConnectError,
+    Limits,
+    ProxyError,
+    ReadError,
+    RemoteProtocolError,
+    RequestError,
+    WriteError,
+)
 from openai import (
     APIConnectionError,
+    APIError,
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
@@ -50,10 +59,16 @@ _STRICTEST = 2
 _REQUEST_IS_WRONG = frozenset({400, 413, 422, 500})
 """What services say of options and conversations that they do not take; 500 is llama.cpp's."""
 
+_CODE = re.compile(r"[A-Za-z_]{1,40}|\d{3}")
+"""Of a refusal for machines: too short for words of the conversation or a key."""
+
 _ADVICE = {
+    400: "; LOG_LEVEL=DEBUG shows what it said",
     401: "; check OPENAI_API_KEY",
+    402: "; the account's credit is used up",
     403: "; check what OPENAI_API_KEY may do",
     404: "; check OPENAI_BASE_URL and OPENAI_MODEL",
+    405: "; check OPENAI_BASE_URL",
     429: "; its rate limit or the account's quota is used up",
 }
 
@@ -324,11 +339,26 @@ def _text_of(chunk: Any) -> str:
 
 def _reason(error: OpenAIError) -> str:
     match error:
-        case APIStatusError():
-            return f"answered with status {error.status_code}{_ADVICE.get(error.status_code, '')}"
+        case APIStatusError(status_code=status):
+            advice = _ADVICE.get(status, _ADVICE[400] if status < 500 else "")
+            return f"answered with status {status}{_code(error)}{advice}"
         case APITimeoutError():
             return "gave no answer in time"
+        case APIConnectionError(__cause__=ProxyError() as cause):
+            return f"cannot be reached (the proxy said {cause})"
+        case APIConnectionError(__cause__=ConnectError() as cause):
+            untrusted = "issuer" in str(cause) or "self-signed" in str(cause)
+            advice = "; name its authority's certificate in SSL_CERT_FILE" if untrusted else ""
+            return f"cannot be reached ({cause}){advice}"
         case APIConnectionError():
-            return "cannot be reached, or the connection broke"
+            return "broke the connection off"
+        case APIError():
+            return f"broke off with an error{_code(error)}{_ADVICE[400]}"
         case _:
             return "broke off with an error"
+
+
+def _code(error: APIError) -> str:
+    """The service's own code in brackets, or nothing."""
+    code = str(error.code)
+    return f" ({code})" if error.code is not None and _CODE.fullmatch(code) else ""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import httpcore2
 import pytest
 
 from gateway.engines.base import ChatMessage, ChatRequest
@@ -349,7 +350,7 @@ def test_a_service_that_always_hangs_up_is_asked_no_third_time() -> None:
     async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
         asked.append(body)
 
-    assert told_by(serve, heard)[1].startswith("chat service 127.0.0.1 cannot be reached")
+    assert told_by(serve, heard)[1] == "chat service 127.0.0.1 broke the connection off"
     assert len(asked) == 2
 
 
@@ -463,12 +464,63 @@ def test_what_a_service_repeats_of_key_and_conversation_is_not_in_the_error(
     with caplog.at_level(logging.DEBUG, "gateway"):
         errors = [answer(refused, status, "application/json")[1] for status in (400, 401, 500)]
         errors.append(answer(broken)[1])
-    assert errors[0].endswith("answered with status 400")
+    assert errors[0].endswith("answered with status 400; LOG_LEVEL=DEBUG shows what it said")
     assert errors[1].endswith("answered with status 401; check OPENAI_API_KEY")
-    assert errors[3].endswith("broke off with an error")
+    assert errors[3].endswith("broke off with an error; LOG_LEVEL=DEBUG shows what it said")
     assert not [error for error in errors if KEY in error or "4111" in error]
     assert caplog.text.count("*** may not ask: my card is 4111") == len(errors)
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (429, "insufficient_quota", "status 429 (insufficient_quota); its rate limit or"),
+        (402, 402, "status 402 (402); the account's credit is used up"),
+        (405, None, "status 405; check OPENAI_BASE_URL"),
+        (422, f"no {KEY}", "status 422; LOG_LEVEL=DEBUG shows what it said"),
+        (503, "DeploymentNotReady", "status 503 (DeploymentNotReady)"),
+    ],
+)
+def test_a_refusal_is_told_with_its_code_and_the_next_step(
+    status: int, code: object, told: str
+) -> None:
+    body = json.dumps({"error": {"message": "no", "code": code}}).encode()
+    error = answer(body, status, "application/json")[1]
+    assert error.startswith(f"chat service 127.0.0.1 answered with {told}")
+
+
+def test_an_error_in_mid_reply_is_told_with_its_code() -> None:
+    told = {"error": {"code": 502, "message": "no"}, "choices": []}
+    assert answer(events(OK, told))[1].startswith(
+        "chat service 127.0.0.1 broke off with an error (502); LOG_LEVEL=DEBUG"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "told"),
+    [
+        (httpcore2.ConnectError, "[Errno -2] Name not known", "([Errno -2] Name not known)"),
+        (httpcore2.ProxyError, "403 Forbidden", "(the proxy said 403 Forbidden)"),
+        (
+            httpcore2.ConnectError,
+            "certificate verify failed: self-signed certificate",
+            "(certificate verify failed: self-signed certificate); name its authority's"
+            " certificate in SSL_CERT_FILE",
+        ),
+    ],
+)
+def test_a_service_that_cannot_be_reached_is_told_with_the_reason(
+    error: type[Exception], cause: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise error(cause)
+
+    monkeypatch.setattr(httpcore2.AsyncConnectionPool, "handle_async_request", fail)
+    settings = OpenAISettings("https://chat.example/v1", KEY, "any")
+    with pytest.raises(ChatError) as raised:
+        asyncio.run(ask(settings, request()))
+    assert str(raised.value) == f"chat service chat.example cannot be reached {told}"
 
 
 @pytest.mark.parametrize(
