@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 # The library's HTTP client, which it names in its own interface.
 from httpx2 import (
     ConnectError,
+    InvalidURL,
     Limits,
     ProxyError,
     ReadError,
@@ -120,7 +121,8 @@ class OpenAIChat:
     one whose connection breaks before any answer: the far end may just then close a kept one.
 
     Raises:
-        ConfigError: the base URL is none.
+        ConfigError: the base URL is none, or the environment names a proxy or certificates that
+            cannot be used.
     """
 
     def __init__(self, settings: OpenAISettings) -> None:
@@ -131,12 +133,22 @@ class OpenAIChat:
                 "OPENAI_BASE_URL: expected a URL like https://api.openai.com/v1 (in a password"
                 " special characters are written as %23 and the like)"
             )
+        try:
+            http_client = DefaultAsyncHttpxClient(limits=_CONNECTIONS)
+        except (ImportError, InvalidURL, OSError, ValueError) as error:
+            # That of an address may show parts of a password.
+            reason = "an address is none" if isinstance(error, InvalidURL) else error
+            raise ConfigError(
+                f"the way to the chat service cannot be set up: {reason}; check the variables"
+                " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (expected http://host:port), NO_PROXY and"
+                " SSL_CERT_FILE"
+            ) from None
         self._client = AsyncOpenAI(
             base_url=settings.base_url,
             api_key=settings.api_key,
             timeout=settings.timeout_s,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=_CONNECTIONS),
+            http_client=http_client,
         )
         # The library imports its parts on first use: better now than in mid-call.
         self._completions = self._client.chat.completions

@@ -540,6 +540,24 @@ def test_a_base_url_that_is_none_is_refused_at_start_without_its_password(addres
     assert "pa55" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:pa55word@127.0.0.1:1080"),
+        ("ALL_PROXY", "socks://user:pa55word@127.0.0.1:1080"),
+        ("HTTPS_PROXY", "http://user:pa55/word@host"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_proxy_or_certificate_that_cannot_be_used_is_told_at_start(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=f"cannot be set up: .*{variable}") as raised:
+        OpenAIChat(OpenAISettings("https://chat.example/v1", KEY, "m"))
+    assert "pa55" not in str(raised.value)
+
+
 def test_the_key_is_in_no_representation(service: OpenAISettings) -> None:
     assert KEY not in repr(service)
 
