@@ -130,8 +130,9 @@ class OpenAIChat:
         if not _is_address(settings.base_url):
             # Not quoted: it may hold a password.
             raise ConfigError(
-                "OPENAI_BASE_URL: expected a URL like https://api.openai.com/v1 (in a password"
-                " special characters are written as %23 and the like)"
+                "OPENAI_BASE_URL: expected a URL like https://api.openai.com/v1, without '?' or '#'"
+                " (in a password they are written as %3F and %23; of Azure OpenAI it is"
+                " https://NAME.openai.azure.com/openai/v1)"
             )
         try:
             http_client = DefaultAsyncHttpxClient(limits=_CONNECTIONS)
@@ -330,14 +331,17 @@ def _is_too_long(error: APIStatusError) -> bool:
 
 
 def _is_address(url: str) -> bool:
-    """Whether it names a host over HTTP: the library's own errors show parts of a password."""
+    """Whether it names a host over HTTP, and nothing behind the path, where the library would put
+    the rest of the path; its own errors show parts of a password.
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return False
     host = parts.hostname or ""
-    return parts.scheme in ("http", "https") and bool(host) and " " not in host
+    plain = bool(host) and " " not in host and not parts.query and not parts.fragment
+    return plain and parts.scheme in ("http", "https")
 
 
 def _text_of(chunk: Any) -> str:

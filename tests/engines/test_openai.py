@@ -532,6 +532,7 @@ def test_a_service_that_cannot_be_reached_is_told_with_the_reason(
         "http://[::1/v1",
         "http://",
         "http://ho st/v1",
+        "https://user:pa55@name.openai.azure.com/openai/deployments/chat?api-version=2024-10-21",
     ],
 )
 def test_a_base_url_that_is_none_is_refused_at_start_without_its_password(address: str) -> None:
