@@ -19,8 +19,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.doctor_memory import chat_on_gpu, needed_memory
-from gateway.doctor_models import load_chat_model, load_speech_model, load_voices
-from gateway.errors import ConfigError, ModelError
+from gateway.doctor_models import (
+    ask_chat_service,
+    load_chat_model,
+    load_speech_model,
+    load_voices,
+)
+from gateway.errors import ChatError, ConfigError, ModelError
 from gateway.event_loop import run
 from gateway.logs import configure_logging
 from gateway.machine import available_memory, cpu_features, physical_cores
@@ -43,8 +48,8 @@ class Finding:
     """Result of one check.
 
     Attributes:
-        status: "fail" when the gateway cannot start, "warn" when it is slower or something may
-            become a problem.
+        status: "fail" when the gateway cannot start or answer, "warn" when it is slower or
+            something may become a problem.
         advice: what to do; empty when there is nothing to do.
     """
 
@@ -227,6 +232,22 @@ def check_chat_model(settings: Settings) -> Finding:
     return _loaded("chat model", load_chat_model, settings, "LLM_MODEL")
 
 
+def check_chat_service(settings: Settings) -> Finding:
+    """The chat service answers, where LLM_MODE lets it be asked."""
+    if settings.llm_mode == "local":
+        return Finding("chat service", "ok", "none; LLM_MODE=local asks none")
+    status: Status = "fail" if settings.llm_mode == "remote" else "warn"
+    try:
+        return Finding("chat service", "ok", ask_chat_service(settings))
+    except ConfigError as error:
+        return Finding("chat service", status, str(error), "correct that setting")
+    except ChatError as error:
+        advice = "until it answers, callers hear an apology"
+        if settings.llm_mode == "fallback":
+            advice += " when the local model fails"
+        return Finding("chat service", status, str(error), advice)
+
+
 def check_voices(settings: Settings) -> Finding:
     """The voice of every language loads."""
     return _loaded("voices", load_voices, settings, "TTS_VOICE")
@@ -244,6 +265,7 @@ CHECKS: tuple[Check, ...] = (
     check_model_files,
     check_speech_model,
     check_chat_model,
+    check_chat_service,
     check_voices,
 )
 

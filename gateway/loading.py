@@ -86,7 +86,8 @@ async def load_chat(
         ConfigError: the system prompt leaves no room for a conversation, the tools of the profile
             cannot become a grammar, or a remote model has no key or no URL.
     """
-    remote = _remote_chat(settings)
+    remote = chat_service(settings)
+    _say_what_leaves(settings, remote)
     if remote is not None and settings.llm_mode == "remote":
         return remote
     try:
@@ -157,8 +158,12 @@ def _check_tools(settings: Settings) -> None:
         ) from error
 
 
-def _remote_chat(settings: Settings) -> OpenAIChat | None:
-    """The chat service, or None where nothing may leave this machine."""
+def chat_service(settings: Settings) -> OpenAIChat | None:
+    """The chat service, not yet asked; None where nothing may leave this machine.
+
+    Raises:
+        ConfigError: it has no key or no URL.
+    """
     if settings.llm_mode == "local":
         return None
     key = settings.openai_api_key.get_secret_value()
@@ -167,20 +172,23 @@ def _remote_chat(settings: Settings) -> OpenAIChat | None:
             "LLM_MODE=remote needs OPENAI_API_KEY; a service that wants no key takes any text"
         )
     if not key:
-        log.warning("LLM_MODE=fallback is off: OPENAI_API_KEY is empty, the chat stays local")
         return None
     from gateway.engines.openai import OpenAIChat, OpenAISettings
 
-    service = OpenAISettings(settings.openai_base_url, key, settings.openai_model)
-    chat = OpenAIChat(service)
-    when = "of every turn" if settings.llm_mode == "remote" else "when the local model fails"
-    log.warning(
-        "LLM_MODE=%s: the text of conversations (no audio) is sent to %s %s",
-        settings.llm_mode,
-        service.host,
-        when,
-    )
-    return chat
+    return OpenAIChat(OpenAISettings(settings.openai_base_url, key, settings.openai_model))
+
+
+def _say_what_leaves(settings: Settings, remote: OpenAIChat | None) -> None:
+    """In the log: where the text of conversations goes."""
+    if remote is not None:
+        log.warning(
+            "LLM_MODE=%s: the text of conversations (no audio) is sent to %s %s",
+            settings.llm_mode,
+            remote.host,
+            "of every turn" if settings.llm_mode == "remote" else "when the local model fails",
+        )
+    elif settings.llm_mode == "fallback":
+        log.warning("LLM_MODE=fallback is off: OPENAI_API_KEY is empty, the chat stays local")
 
 
 async def load_voices(settings: Settings) -> PiperSynthesizer:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
+import re
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -264,20 +268,64 @@ def test_models_that_cannot_be_read_are_left_to_their_own_checks(
     assert doctor.check_disk(settings).name == "disk"
 
 
-def test_a_chat_service_is_named_and_no_local_model_is_checked(tmp_path: Path) -> None:
-    settings = configured(
-        models_dir=tmp_path,
-        llm_mode="remote",
-        llm_model="missing",
-        openai_api_key=SecretStr("k"),
-        openai_base_url="https://user:secret@chat.example/v1",
-    )
+def test_where_a_chat_service_answers_no_local_model_is_checked(tmp_path: Path) -> None:
+    settings = configured(models_dir=tmp_path, llm_mode="remote", llm_model="missing")
     finding = doctor.check_chat_model(settings)
-    assert (finding.status, finding.detail) == (
-        "ok",
-        "gpt-4.1-mini at chat.example; LLM_MODE=remote loads no model here",
+    assert (finding.status, finding.detail) == ("ok", "none; LLM_MODE=remote loads no model here")
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A chat service that wants the key "right", by its base URL, and what it was asked."""
+    asked: list[dict[str, Any]] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if self.headers["Authorization"] == "Bearer right" else 401)
+            self.end_headers()
+            self.wfile.write(b'data: {"choices":[{"index":0,"delta":{"content":"Yes"}}]}\n\n')
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("mode", "status"), [("remote", "fail"), ("fallback", "warn")])
+def test_a_chat_service_is_asked_as_a_call_would_and_a_wrong_key_is_told(
+    mode: str, status: str, service: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, asked = service
+    right = configured(
+        llm_mode=mode, openai_api_key=SecretStr("right"), openai_base_url=url, llm_max_tokens=77
     )
-    assert doctor.check_chat_model(configured(llm_mode="remote")).status == "fail"
+    finding = doctor.check_chat_service(right)
+    assert finding.status == "ok"
+    assert re.fullmatch(
+        r"gpt-4\.1-mini at 127\.0\.0\.1: first word after \d+\.\d s", finding.detail
+    )
+    assert asked[0]["max_tokens"] == 77
+    assert [m["content"] for m in asked[0]["messages"]] == ["Answer in one word.", "Are you there?"]
+    wrong = right.model_copy(update={"openai_api_key": SecretStr("wrong")})
+    finding = doctor.check_chat_service(wrong)
+    assert finding.status == status and "apology" in finding.advice
+    assert finding.detail.endswith("answered with status 401; check OPENAI_API_KEY")
+    finding = doctor.check_chat_service(configured(llm_mode=mode))
+    assert finding.status == status and "OPENAI_API_KEY" in finding.detail
+
+
+def test_a_chat_service_that_nothing_may_be_sent_to_is_not_asked(
+    service: tuple[str, list[dict[str, Any]]],
+) -> None:
+    url, asked = service
+    settings = configured(openai_api_key=SecretStr("right"), openai_base_url=url)
+    assert doctor.check_chat_service(settings).status == "ok"
+    assert not asked
 
 
 @pytest.mark.parametrize(("check", "variable"), MODELS)

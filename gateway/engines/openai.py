@@ -159,6 +159,11 @@ class OpenAIChat:
         """Of the service about who speaks when (see ``_in_form``)."""
         self._sent: dict[str, _Sent] = {}
 
+    @property
+    def host(self) -> str:
+        """Host name of the service."""
+        return self._settings.host
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         """Generate a reply (see ``ChatModel.stream``); closing it closes the connection.
 
