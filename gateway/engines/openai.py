@@ -6,7 +6,7 @@ import asyncio
 import codecs
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +29,11 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    AsyncStream,
     DefaultAsyncHttpxClient,
     OpenAIError,
 )
+from openai.types.chat import ChatCompletionChunk
 
 from gateway.engines.alternating import alternating
 from gateway.engines.base import ChatMessage, ChatRequest
@@ -105,6 +107,17 @@ class OpenAISettings:
         return urlsplit(self.base_url).hostname or self.base_url
 
 
+class _Chunks(AsyncStream[ChatCompletionChunk]):
+    """Passes over events without data, which gateways send (``retry: 3000``, ``event: ping``): the
+    library takes them for JSON.
+    """
+
+    async def _iter_events(self) -> AsyncIterator[Any]:
+        async for event in super()._iter_events():
+            if event.data:
+                yield event
+
+
 @dataclass(slots=True)
 class _Sent:
     """What of one call has left the box, and how many of its oldest turns the service has no room
@@ -151,8 +164,6 @@ class OpenAIChat:
             max_retries=0,
             http_client=http_client,
         )
-        # The library imports its parts on first use: better now than in mid-call.
-        self._completions = self._client.chat.completions
         self._refused: set[str] = set()
         """Options that the service or its model does not take."""
         self._strictness = 0
@@ -302,8 +313,12 @@ class OpenAIChat:
         sent.requests += 1
         sent.characters += sum(len(message.content) for message in messages)
         plain: Any = [{"role": m.role, "content": m.content} for m in messages]
-        return await self._completions.create(
-            model=self._settings.model, messages=plain, stream=True, **options
+        return await self._client.post(
+            "/chat/completions",
+            cast_to=ChatCompletionChunk,
+            body={"model": self._settings.model, "messages": plain, "stream": True, **options},
+            stream=True,
+            stream_cls=_Chunks,
         )
 
 

@@ -390,13 +390,22 @@ def test_signs_of_life_without_text_do_not_keep_a_caller_waiting_for_ever(sign: 
 
 @pytest.mark.parametrize(
     "garbled",
-    [b"upstream timed out", b"", b"\xff", b"null", b'"text"', {"choices": 5}]
+    [b"upstream timed out", b"\xff", b"null", b'"text"', {"choices": 5}]
     + [{"choices": [{"index": 0, "delta": {"content": [5]}}]}],
 )
 def test_what_is_no_chat_reply_is_a_chat_error(garbled: object) -> None:
     said, error = answer(events(OK, garbled, b"[DONE]"))
     assert said == "Hello "
     assert error.startswith("chat service 127.0.0.1 sent what is no chat reply")
+
+
+@pytest.mark.parametrize("empty", [b"retry: 3000\n\n", b"event: ping\n\n", b"data:\n\n"])
+def test_an_event_without_data_is_passed_over(empty: bytes) -> None:
+    assert answer(empty + events(OK) + empty + events(OK, b"[DONE]")) == ("Hello Hello ", "")
+
+
+def test_a_comment_between_numbered_events_is_passed_over() -> None:
+    assert answer(b"id: 1\n" + events(OK) + b": ping\n\n" + events(b"[DONE]")) == ("Hello ", "")
 
 
 def test_a_reply_too_deep_to_be_read_is_a_chat_error() -> None:
