@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,8 @@ from urllib.parse import urlsplit
 
 # The library's HTTP client, which it names in its own interface.
 from httpx2 import (
-    ConnectError,
     InvalidURL,
     Limits,
-    ProxyError,
     ReadError,
     RemoteProtocolError,
     RequestError,
@@ -25,9 +22,7 @@ from httpx2 import (
 )
 from openai import (
     APIConnectionError,
-    APIError,
     APIStatusError,
-    APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
     DefaultAsyncHttpxClient,
@@ -37,6 +32,14 @@ from openai.types.chat import ChatCompletionChunk
 
 from gateway.engines.alternating import alternating
 from gateway.engines.base import ChatMessage, ChatRequest
+from gateway.engines.openai_errors import (
+    REQUEST_IS_WRONG,
+    TOKEN_LIMITS,
+    is_about_roles,
+    is_too_long,
+    reason,
+    refused_option,
+)
 from gateway.errors import ChatError, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -46,35 +49,9 @@ _CONNECTIONS = Limits(max_connections=1000, max_keepalive_connections=100, keepa
 
 _CUT_OFF = (ReadError, RemoteProtocolError, WriteError)
 
-_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
-"""What the longest reply is called: at most services, and at those that refuse that."""
-
-_TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
-"""Of the refusals of a conversation that the model has no room for; others cost no turns."""
-
-_ROLES = re.compile(r"\brole|alternat|prefill", re.IGNORECASE)
-"""Of the refusals of a conversation for who speaks when: at first, twice in a row, or last."""
-
 _GO_ON = ChatMessage("user", "(Go on where you broke off, without repeating it.)")
 
 _STRICTEST = 2
-
-_REQUEST_IS_WRONG = frozenset({400, 413, 422, 500})
-"""What services say of options and conversations that they do not take; 500 is llama.cpp's."""
-
-_CODE = re.compile(r"[A-Za-z_]{1,40}|\d{3}")
-"""Of a refusal for machines: too short for words of the conversation or a key."""
-
-_ADVICE = {
-    400: "; LOG_LEVEL=DEBUG shows what it said",
-    401: "; check OPENAI_API_KEY",
-    402: "; the account's credit is used up",
-    403: "; check what OPENAI_API_KEY may do",
-    404: "; check OPENAI_BASE_URL and OPENAI_MODEL",
-    405: "; check OPENAI_BASE_URL",
-    429: "; its rate limit or the account's quota is used up",
-}
-
 
 _SILENT = {
     "length": "spent LLM_MAX_TOKENS before its first word; raise it, or choose an OPENAI_MODEL that"
@@ -151,9 +128,9 @@ class OpenAIChat:
             http_client = DefaultAsyncHttpxClient(limits=_CONNECTIONS)
         except (ImportError, InvalidURL, OSError, ValueError) as error:
             # That of an address may show parts of a password.
-            reason = "an address is none" if isinstance(error, InvalidURL) else error
+            problem = "an address is none" if isinstance(error, InvalidURL) else error
             raise ConfigError(
-                f"the way to the chat service cannot be set up: {reason}; check the variables"
+                f"the way to the chat service cannot be set up: {problem}; check the variables"
                 " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (expected http://host:port), NO_PROXY and"
                 " SSL_CERT_FILE"
             ) from None
@@ -251,7 +228,7 @@ class OpenAIChat:
         except OpenAIError as error:
             words = str(error).replace(self._settings.api_key, "***")
             logger.debug("chat service %s: %s", self._settings.host, words)
-            raise ChatError(f"chat service {self._settings.host} {_reason(error)}") from error
+            raise ChatError(f"chat service {self._settings.host} {reason(error)}") from error
         except RequestError as error:  # the library reads the body of a refusal unguarded
             raise ChatError(f"chat service {self._settings.host} broke off its refusal") from error
         except TimeoutError as error:
@@ -281,22 +258,22 @@ class OpenAIChat:
                     raise
                 repeated = True
             except APIStatusError as error:
-                if error.status_code not in _REQUEST_IS_WRONG:
+                if error.status_code not in REQUEST_IS_WRONG:
                     raise
-                too_long = _is_too_long(error)  # vLLM names the limit of the reply then too
-                refused = None if too_long else _refused_option(options, error)
+                too_long = is_too_long(error)  # vLLM names the limit of the reply then too
+                refused = None if too_long else refused_option(options, error)
                 if refused is not None:
                     logger.info("chat service %s: no %s", self._settings.host, refused)
                     self._refused.add(refused)
                 elif too_long and len(kept) > 1:
                     sent.dropped += len(kept) // 2
-                elif _ROLES.search(str(error)) and strictness < _STRICTEST:
+                elif is_about_roles(error) and strictness < _STRICTEST:
                     self._strictness = max(self._strictness, strictness + 1)
                 else:
                     raise
 
     def _options(self, request: ChatRequest) -> dict[str, Any]:
-        usual, other = _TOKEN_LIMITS
+        usual, other = TOKEN_LIMITS
         options: dict[str, Any] = {
             other if usual in self._refused else usual: request.max_tokens,
             "temperature": request.temperature,
@@ -332,24 +309,6 @@ def _in_form(messages: Sequence[ChatMessage], strictness: int) -> Sequence[ChatM
     return alternating([*messages, *end], has_system=strictness < _STRICTEST)
 
 
-def _refused_option(options: Iterable[str], error: APIStatusError) -> str | None:
-    """The option that a service names as the reason of a refusal; of several, the one that it is
-    easiest to do without: Claude takes temperature or top_p, but not both.
-    """
-    usual, other = _TOKEN_LIMITS
-    text = str(error)
-    for name in sorted(options, key="top_p".__ne__):
-        named = re.search(rf"[`'\"]{name}\b" if name == "stop" else rf"\b{name}\b", text)
-        if (other in text) if name == usual else (named or name == error.param):
-            return name
-    return None
-
-
-def _is_too_long(error: APIStatusError) -> bool:
-    """Whether a service refused a conversation for its length: there is no common code for it."""
-    return _TOO_LONG.search(str(error)) is not None
-
-
 def _is_address(url: str) -> bool:
     """Whether it names a host over HTTP, and nothing behind the path, where the library would put
     the rest of the path; its own errors show parts of a password.
@@ -371,30 +330,3 @@ def _text_of(chunk: Any) -> str:
     if not isinstance(text, str | None):
         raise TypeError(f"expected text, got {type(text).__name__}")
     return text or ""
-
-
-def _reason(error: OpenAIError) -> str:
-    match error:
-        case APIStatusError(status_code=status):
-            advice = _ADVICE.get(status, _ADVICE[400] if status < 500 else "")
-            return f"answered with status {status}{_code(error)}{advice}"
-        case APITimeoutError():
-            return "gave no answer in time"
-        case APIConnectionError(__cause__=ProxyError() as cause):
-            return f"cannot be reached (the proxy said {cause})"
-        case APIConnectionError(__cause__=ConnectError() as cause):
-            untrusted = "issuer" in str(cause) or "self-signed" in str(cause)
-            advice = "; name its authority's certificate in SSL_CERT_FILE" if untrusted else ""
-            return f"cannot be reached ({cause}){advice}"
-        case APIConnectionError():
-            return "broke the connection off"
-        case APIError():
-            return f"broke off with an error{_code(error)}{_ADVICE[400]}"
-        case _:
-            return "broke off with an error"
-
-
-def _code(error: APIError) -> str:
-    """The service's own code in brackets, or nothing."""
-    code = str(error.code)
-    return f" ({code})" if error.code is not None and _CODE.fullmatch(code) else ""
