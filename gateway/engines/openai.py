@@ -33,12 +33,13 @@ from openai.types.chat import ChatCompletionChunk
 from gateway.engines.alternating import alternating
 from gateway.engines.base import ChatMessage, ChatRequest
 from gateway.engines.openai_errors import (
-    REQUEST_IS_WRONG,
     TOKEN_LIMITS,
+    is_about_request,
     is_about_roles,
     is_too_long,
     reason,
     refused_option,
+    words,
 )
 from gateway.errors import ChatError, ConfigError
 
@@ -226,8 +227,8 @@ class OpenAIChat:
         try:
             yield
         except OpenAIError as error:
-            words = str(error).replace(self._settings.api_key, "***")
-            logger.debug("chat service %s: %s", self._settings.host, words)
+            said = words(error).replace(self._settings.api_key, "***")
+            logger.debug("chat service %s: %s", self._settings.host, said)
             raise ChatError(f"chat service {self._settings.host} {reason(error)}") from error
         except RequestError as error:  # the library reads the body of a refusal unguarded
             raise ChatError(f"chat service {self._settings.host} broke off its refusal") from error
@@ -258,7 +259,7 @@ class OpenAIChat:
                     raise
                 repeated = True
             except APIStatusError as error:
-                if error.status_code not in REQUEST_IS_WRONG:
+                if not is_about_request(error):
                     raise
                 too_long = is_too_long(error)  # vLLM names the limit of the reply then too
                 refused = None if too_long else refused_option(options, error)

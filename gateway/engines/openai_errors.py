@@ -11,7 +11,7 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 """What the longest reply is called: at most services, and at those that refuse that."""
 
-REQUEST_IS_WRONG = frozenset({400, 413, 422, 500})
+_REQUEST_IS_WRONG = frozenset({400, 413, 422, 500})
 """What services say of options and conversations that they do not take; 500 is llama.cpp's."""
 
 _TOO_LONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)
@@ -34,12 +34,24 @@ _ADVICE = {
 }
 
 
+def words(error: OpenAIError) -> str:
+    """All that the service said; the text of the error has only what lies where OpenAI puts it."""
+    return str(getattr(error, "body", None) or error)
+
+
+def is_about_request(error: APIStatusError) -> bool:
+    """Whether a service refused something of the request; the page of a server that is down, with
+    words like ``role="main"``, says nothing about it.
+    """
+    return error.status_code in _REQUEST_IS_WRONG and not words(error).startswith("<")
+
+
 def refused_option(options: Iterable[str], error: APIStatusError) -> str | None:
     """The option that a service names as the reason of a refusal; of several, the one that it is
     easiest to do without: Claude takes temperature or top_p, but not both.
     """
     usual, other = TOKEN_LIMITS
-    text = str(error)
+    text = words(error)
     for name in sorted(options, key="top_p".__ne__):
         named = re.search(rf"[`'\"]{name}\b" if name == "stop" else rf"\b{name}\b", text)
         if (other in text) if name == usual else (named or name == error.param):
@@ -49,12 +61,12 @@ def refused_option(options: Iterable[str], error: APIStatusError) -> str | None:
 
 def is_too_long(error: APIStatusError) -> bool:
     """Whether a service refused a conversation for its length: there is no common code for it."""
-    return _TOO_LONG.search(str(error)) is not None
+    return _TOO_LONG.search(words(error)) is not None
 
 
 def is_about_roles(error: APIStatusError) -> bool:
     """Whether a service refused a conversation for who speaks when."""
-    return _ROLES.search(str(error)) is not None
+    return _ROLES.search(words(error)) is not None
 
 
 def reason(error: OpenAIError) -> str:

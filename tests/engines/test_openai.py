@@ -207,16 +207,33 @@ def test_a_service_that_takes_no_two_ways_of_sampling_is_given_one(
     }
 
 
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_temperature_that_a_model_does_not_take_is_left_out(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (400, {"error": {"message": "`temperature` is deprecated for this model."}}),
+        (400, {"error": "temperature is deprecated for this model."}),
+        (422, {"detail": [{"loc": ["body", "temperature"], "msg": "not permitted"}]}),
+    ],
+)
+def test_a_temperature_that_a_model_does_not_take_is_left_out(
+    status: int, told: dict[str, object]
+) -> None:
     async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
         if "temperature" in body:
-            told = refusal("", "`temperature` is deprecated for this model.")
-            await send(writer, told, status, "application/json")
+            await send(writer, json.dumps(told).encode(), status, "application/json")
         else:
             await send(writer, events(OK, b"[DONE]"))
 
     assert told_by(serve, heard) == ("Hello ", "")
+
+
+def test_what_a_service_says_in_a_form_of_its_own_is_shown_at_debug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = {"detail": [{"loc": ["body", "model"], "msg": f"none of {KEY}'s"}]}
+    with caplog.at_level(logging.DEBUG, "gateway"):
+        answer(json.dumps(told).encode(), 422, "application/json")
+    assert "none of ***'s" in caplog.text and KEY not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -298,6 +315,23 @@ def test_a_service_that_wants_user_and_assistant_in_turns_gets_them(
     assert asked[-2] == question, "it was learned"
     assert asked[-1] == [*question, ("assistant", "We are"), ("user", GO_ON)]
     assert len(asked) == (3 if system else 4)
+
+
+def test_the_page_of_a_server_that_is_down_changes_nothing() -> None:
+    asked: list[Asked] = []
+
+    async def serve(body: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        page = b'\n<html><main role="main"> temperature </main></html>'
+        await send(writer, page, 500, "text/html")
+
+    async def ask(chat: OpenAIChat) -> list[Heard]:
+        return [await heard(chat), await heard(chat)]
+
+    assert {error for _, error in told_by(serve, ask)} == {
+        "chat service 127.0.0.1 answered with status 500"
+    }
+    assert len(asked) == 2 and asked[0] == asked[1]
 
 
 def test_a_refusal_of_roles_that_no_form_cures_is_a_chat_error() -> None:
