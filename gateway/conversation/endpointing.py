@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from itertools import takewhile
 
-from gateway.conversation.lexicon import Lexicon, lexicon, words_of
+from gateway.conversation.lexicon import KNOWN, words_of
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
@@ -33,61 +33,61 @@ class Completeness(Enum):
     INCOMPLETE = "incomplete"
 
 
-def completeness(text: str, language: str, asked: str = "") -> Completeness:
+def completeness(text: str, asked: str = "") -> Completeness:
     """Judge a transcript.
 
     Args:
         asked: what the assistant said last; a question for a number or a name makes the answer a
             dictation, which has pauses inside.
     """
-    words, known = words_of(text), lexicon(language)
-    asks = _asks_dictation(asked, known)
+    words = words_of(text)
+    asks = _asks_dictation(asked)
     told_time = not asks and _CLOCK.search(text)
-    digits = 0 if told_time else trailing_digits(words, known)
-    spelled = known.digits.issuperset(words[-2:]) and digits >= 2
+    digits = 0 if told_time else trailing_digits(words)
+    spelled = KNOWN.digits.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
     if _trailing_letters(text) >= (1 if asks else _SPELLED):
         return Completeness.DICTATING
     if digits == len(words):
         return Completeness.UNSURE  # nothing; or one number: an answer, or the first of many
-    if known.greetings.issuperset(words) or words[-1] in known.days:
+    if KNOWN.greetings.issuperset(words) or words[-1] in KNOWN.days:
         return Completeness.UNSURE
     if _UNFINISHED.search(text):
         return Completeness.INCOMPLETE
-    asked_all = bool(_QUESTION.search(text)) and words[-1] in known.question_ends
-    answered = not asks and bool(_FINAL.search(text)) and _is_answer(words, known)
-    unfinished = words[-1] in known.dangling or _opens(words, known)
+    asked_all = bool(_QUESTION.search(text)) and words[-1] in KNOWN.question_ends
+    answered = not asks and bool(_FINAL.search(text)) and _is_answer(words)
+    unfinished = words[-1] in KNOWN.dangling or _opens(words)
     if unfinished and not asked_all and not answered:
         return Completeness.INCOMPLETE
     if asks and len(words) < 3:
         return Completeness.DICTATING
-    if _TIME_OF_DAY.search(text) and known.days.isdisjoint(words):
+    if _TIME_OF_DAY.search(text) and KNOWN.days.isdisjoint(words):
         return Completeness.UNSURE  # the stop belongs to the abbreviation; the day may follow
     return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
 
 
-def _asks_dictation(asked: str, known: Lexicon) -> bool:
+def _asks_dictation(asked: str) -> bool:
     """Whether the last sentence asks for a number or a name, instead of telling one."""
     asked = asked.rstrip()
     sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
-    requests = sentence.endswith(".") and not known.requests.isdisjoint(words)
+    requests = sentence.endswith(".") and not KNOWN.requests.isdisjoint(words)
     asks = requests or bool(_QUESTION.search(sentence))
-    return asks and not known.asks_dictation.isdisjoint(words)
+    return asks and not KNOWN.asks_dictation.isdisjoint(words)
 
 
-def _opens(words: list[str], known: Lexicon) -> bool:
+def _opens(words: list[str]) -> bool:
     """Whether the text ends in words that announce something still to come."""
-    if tuple(words) in known.preludes:
+    if tuple(words) in KNOWN.preludes:
         return True
-    return any(tuple(words[-len(phrase) :]) == phrase for phrase in known.openings)
+    return any(tuple(words[-len(phrase) :]) == phrase for phrase in KNOWN.openings)
 
 
-def _is_answer(words: list[str], known: Lexicon) -> bool:
+def _is_answer(words: list[str]) -> bool:
     """Whether this is a yes or no and the verb of the question: "Yes, it is", "Да, хочу"."""
     short = len(words) <= _MOST_ANSWER_WORDS
-    return short and words[0] in known.answers and words[-1] in known.answer_ends
+    return short and words[0] in KNOWN.answers and words[-1] in KNOWN.answer_ends
 
 
 def _dictated(digits: int) -> Completeness:
@@ -103,13 +103,13 @@ def _trailing_letters(text: str) -> int:
     return len(list(takewhile(lambda piece: len(piece) == 1 and piece.isalpha(), pieces[::-1])))
 
 
-def trailing_digits(words: list[str], known: Lexicon) -> int:
+def trailing_digits(words: list[str]) -> int:
     """How many digits the text ends in, spoken or written, in one run."""
     count = 0
     for word in reversed(words):
         if word.isdecimal():
             count += len(word)
-        elif word in known.digits or word in known.tens:
+        elif word in KNOWN.digits or word in KNOWN.tens:
             count += 1
         else:
             break
@@ -125,12 +125,12 @@ class Endpointing:
         self._pause_ms = 0.0
         """Running mean of this caller's pauses inside turns."""
 
-    def wait_ms(self, text: str, language: str, asked: str, avg_logprob: float = 0.0) -> float:
+    def wait_ms(self, text: str, asked: str, avg_logprob: float = 0.0) -> float:
         """Silence that ends the turn, in ms; words that may be misheard prove no end."""
         policy = self._policy
         # Whoever makes one wait longer need not know which others have to follow.
         unsure_ms = max(policy.unsure_ms, policy.complete_ms, 1.3 * self._pause_ms)
-        kind = completeness(text, language, asked)
+        kind = completeness(text, asked)
         if kind is Completeness.COMPLETE and avg_logprob < policy.doubt_logprob:
             kind = Completeness.UNSURE
         match kind:

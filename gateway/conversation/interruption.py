@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from enum import Enum
 
-from gateway.conversation.lexicon import Lexicon, contains, lexicon, words_of
+from gateway.conversation.lexicon import KNOWN, contains, words_of
 
 _QUESTION_MARKS = ("?", "؟")
 _MOST_BACKCHANNEL_WORDS = 3
@@ -34,7 +34,6 @@ class Verdict(Enum):
 
 def judge(
     text: str,
-    language: str,
     speaking: str,
     before: str,
     since: str,
@@ -46,7 +45,6 @@ def judge(
 
     Args:
         text: what was recognised; empty for a cough, noise or music.
-        language: in which it was recognised.
         speaking: what the assistant has said of its reply by now, and is about to say.
         before: what of it had been played, so lately that it may have come back over the line, when
             the speech over it began, and early enough to be answered by then.
@@ -54,7 +52,7 @@ def judge(
         short: the speech was no longer than a grunt.
         in_doubt: the words may be misheard.
     """
-    words, known = words_of(text), lexicon(language)
+    words = words_of(text)
     if not words:
         return Verdict.NOISE
     added = _added(words, words_of(before), words_of(since))
@@ -62,27 +60,27 @@ def judge(
     harmless = Verdict.OWN_WORDS if repeated else Verdict.BACKCHANNEL
     if repeated and len(words) >= _SHORTEST_SURE_ECHO:
         # Any other stop word is the assistant's own.
-        return Verdict.INTERRUPTS if stops(added, known) else harmless
-    if stops(words, known):
+        return Verdict.INTERRUPTS if stops(added) else harmless
+    if stops(words):
         return Verdict.INTERRUPTS
     if short and in_doubt:
         return harmless  # most likely a grunt
     asking = text.rstrip().endswith(_QUESTION_MARKS)
-    if is_backchannel(words, known, misheard=in_doubt and not asking):
+    if is_backchannel(words, misheard=in_doubt and not asking):
         # After a question, "yes" is an answer.
         return Verdict.INTERRUPTS if speaking.rstrip().endswith(_QUESTION_MARKS) else harmless
     return harmless if repeated else Verdict.INTERRUPTS
 
 
-def stops(words: list[str], known: Lexicon) -> bool:
+def stops(words: list[str]) -> bool:
     """Whether the words ask the assistant to stop, misheard single words included."""
-    if any(contains(words, stop) for stop in known.stops):
+    if any(contains(words, stop) for stop in KNOWN.stops):
         return True
-    single = [stop[0] for stop in known.stops if len(stop) == 1]
+    single = [stop[0] for stop in KNOWN.stops if len(stop) == 1]
     return bool(words) and bool(get_close_matches(words[0], single, n=1, cutoff=_NEARLY))
 
 
-def is_backchannel(words: list[str], known: Lexicon, *, misheard: bool) -> bool:
+def is_backchannel(words: list[str], *, misheard: bool) -> bool:
     """Whether these few words only show attention.
 
     ``misheard`` lets a word that is nearly one of the list count too: grunts are easily misheard.
@@ -90,14 +88,14 @@ def is_backchannel(words: list[str], known: Lexicon, *, misheard: bool) -> bool:
     if len(words) > _MOST_BACKCHANNEL_WORDS:
         return False
     return all(
-        word in known.backchannels or (misheard and _sounds_agreeing(word, known)) for word in words
+        word in KNOWN.backchannels or (misheard and _sounds_agreeing(word)) for word in words
     )
 
 
-def _sounds_agreeing(word: str, known: Lexicon) -> bool:
-    if word.removeprefix(known.negation) in known.backchannels:
+def _sounds_agreeing(word: str) -> bool:
+    if any(word.removeprefix(prefix) in KNOWN.backchannels for prefix in KNOWN.negations):
         return False  # "unsure" is close to "sure", and means the opposite
-    return bool(get_close_matches(word, known.backchannels, n=1, cutoff=_MISHEARD))
+    return bool(get_close_matches(word, KNOWN.backchannels, n=1, cutoff=_MISHEARD))
 
 
 def _added(words: list[str], before: list[str], since: list[str]) -> list[str]:

@@ -1,12 +1,14 @@
 """Words that tell how a sentence stands: unfinished, agreeing, stopping, dictating.
 
 Lists per language, lower case, without diacritics; extend them when callers surprise us.
+All are looked up at once, as callers mix languages, and a recogniser tells the language of an "um"
+by chance. The three share no letters, so no word means one thing here and another there.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+")
 _ARABIC_MARKS = re.compile("[\u064b-\u065f\u0670\u0640]")
@@ -29,13 +31,13 @@ def _with_and(text: str) -> frozenset[str]:
     return words | {f"و{word}" for word in words}
 
 
-def _phrases(text: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(words_of(line)) for line in text.split("|"))
+def _phrases(text: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(words_of(line)) for line in text.split("|"))
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """One language's words.
+    """Words of one language, or of all.
 
     Attributes:
         dangling: a sentence that ends in one of these is not over.
@@ -47,7 +49,7 @@ class Lexicon:
         greetings: a turn of nothing else is often followed by what it is about.
         days: a sentence that ends in one is often followed by the time.
         backchannels: said to show attention, not to take the floor.
-        negation: in front of one of them, makes it mean the opposite; "" for none.
+        negations: in front of one of them, make it mean the opposite.
         stops: said to stop the assistant, whatever else is said.
         digits: spoken digits.
         tens: numbers above nine, which callers use to group digits, and their parts.
@@ -57,23 +59,23 @@ class Lexicon:
 
     dangling: frozenset[str]
     question_ends: frozenset[str]
-    openings: tuple[tuple[str, ...], ...]
-    preludes: tuple[tuple[str, ...], ...]
+    openings: frozenset[tuple[str, ...]]
+    preludes: frozenset[tuple[str, ...]]
     answers: frozenset[str]
     answer_ends: frozenset[str]
     greetings: frozenset[str]
     days: frozenset[str]
     backchannels: frozenset[str]
-    negation: str
-    stops: tuple[tuple[str, ...], ...]
+    negations: frozenset[str]
+    stops: frozenset[tuple[str, ...]]
     digits: frozenset[str]
     tens: frozenset[str]
     asks_dictation: frozenset[str]
     requests: frozenset[str]
 
 
-LEXICONS = {
-    "en": Lexicon(
+_LANGUAGES = (
+    Lexicon(  # en
         dangling=_words(
             "a an the and or but so because if when while which who whose to for at on in of with"
             " without about from by into until between than as like my your our his their its i we"
@@ -93,7 +95,7 @@ LEXICONS = {
             "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
             "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are|i e|e g"
         ),
-        preludes=(),
+        preludes=frozenset(),
         answers=_words("yes yeah yep no nope"),
         answer_ends=_words("is am are was will would could can should may might must"),
         greetings=_words("hello hi hey good morning afternoon evening day there"),
@@ -104,7 +106,7 @@ LEXICONS = {
             "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
             " sure aha oh ah i see good great fine cool"
         ),
-        negation="un",
+        negations=_words("un"),
         stops=_phrases(
             "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
             "|listen|sorry but|actually"
@@ -117,7 +119,7 @@ LEXICONS = {
         asks_dictation=_words("number phone name spell email address code date birth"),
         requests=_words("please tell give say spell need"),
     ),
-    "ru": Lexicon(
+    Lexicon(  # ru
         dangling=_words(
             "и а но или что чтобы если когда потому поэтому как где куда который которая которое"
             " в во на с со к ко у о об от до из за по под при для без через между после перед около"
@@ -135,7 +137,7 @@ LEXICONS = {
             "|есть ли у вас|у вас есть|можно ли|могу ли я|когда можно|какие у вас|какой у вас"
             "|то есть|т е|т к"
         ),
-        preludes=(),
+        preludes=frozenset(),
         answers=_words("да нет"),
         answer_ends=_words("хочу"),
         greetings=_words("здравствуйте здравствуй привет добрый день утро вечер алло доброе"),
@@ -147,7 +149,7 @@ LEXICONS = {
             "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
             " а-а мм хм ладно вот"
         ),
-        negation="не",
+        negations=_words("не"),
         stops=_phrases(
             "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
             "|извините|простите|послушайте|перебью|тихо|замолчите"
@@ -166,7 +168,7 @@ LEXICONS = {
             "пожалуйста назовите скажите продиктуйте подскажите сообщите укажите оставьте"
         ),
     ),
-    "ar": Lexicon(
+    Lexicon(  # ar
         dangling=_words(
             "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
@@ -187,7 +189,7 @@ LEXICONS = {
             "نعم اه آه أه ايه إيه ايوه أيوه طيب تمام حسنا أوكي اوكي ماشي مم همم امم صحيح أكيد مفهوم"
             " فهمت جيد حاضر"
         ),
-        negation="",
+        negations=frozenset(),
         stops=_phrases(
             "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),
@@ -204,12 +206,15 @@ LEXICONS = {
         asks_dictation=_words("رقم رقمك هاتف هاتفك اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"),
         requests=_words("فضلك أخبرني اخبرني أخبريني أعطني اعطني أعطيني قل قولي اذكر"),
     ),
-}
+)
 
-
-def lexicon(language: str) -> Lexicon:
-    """The language's words; English for one we have none for."""
-    return LEXICONS.get(language, LEXICONS["en"])
+KNOWN = Lexicon(
+    *(
+        frozenset().union(*(getattr(of, field.name) for of in _LANGUAGES))
+        for field in fields(Lexicon)
+    )
+)
+"""The words of all languages."""
 
 
 def contains(words: list[str], phrase: tuple[str, ...]) -> bool:

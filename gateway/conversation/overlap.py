@@ -112,12 +112,11 @@ class Overlap:
         """Whether recognition was ordered and has not answered yet."""
         return self.turn.revision > 0 and self.turn.text is None
 
-    def judge(self, language: str, now: float) -> Verdict:
-        """What the words mean that were recognised in this language."""
+    def judge(self, now: float) -> Verdict:
+        """What the words mean that were recognised."""
         text = self.turn.text or ""
         self._verdict = judge(
             text,
-            language,
             self._reply.ledger.speaking(now),
             *self._own_voice.words(now),
             short=self._longest_ms <= self._policy.barge_in.short_ms,

@@ -31,12 +31,12 @@ def is_only_echo(echo: EchoDetector, heard: Samples, ends_at: float) -> bool:
     return True
 
 
-def is_own_words(turn: CallerTurn, language: str) -> bool:
+def is_own_words(turn: CallerTurn) -> bool:
     """Whether a turn that began as an echo of our words is nothing else; asked once of a turn."""
     played, turn.suspected_echo = turn.suspected_echo, None
     if played is None:
         return False
-    return judge(turn.text or "", language, "", *played) is Verdict.OWN_WORDS
+    return judge(turn.text or "", "", *played) is Verdict.OWN_WORDS
 
 
 class OwnVoice:

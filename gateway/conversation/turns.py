@@ -258,9 +258,7 @@ class TurnMachine:
         if not self._recognition.accepted(self.recognised_turn, event):
             return
         overlap = self._overlap
-        # Not the call's language: over the greeting, that of an unknown caller is a guess.
-        language = self._language.pinned or event.language
-        if overlap is not None and overlap.judge(language, now) is not Verdict.INTERRUPTS:
+        if overlap is not None and overlap.judge(now) is not Verdict.INTERRUPTS:
             self._dismiss(overlap)
             return
         self._recognition.heard(event)
@@ -294,7 +292,7 @@ class TurnMachine:
         turn = self._turn
         if turn is None or turn.text is None:
             return
-        if not turn.text or is_own_words(turn, self._language.current):
+        if not turn.text or is_own_words(turn):
             self._drop_turn()
             return
         self._patience.caller_spoke(now)
@@ -305,9 +303,7 @@ class TurnMachine:
         turn = self._turn
         if turn is None or not turn.text:
             return
-        wait_ms = self._endpointing.wait_ms(
-            turn.text, self._language.current, self._history.last_reply, turn.avg_logprob
-        )
+        wait_ms = self._endpointing.wait_ms(turn.text, self._history.last_reply, turn.avg_logprob)
         if self._segmenter.silence_ms < wait_ms:
             return
         if self.replies.live is None:  # the speculative reply failed: this one counts

@@ -107,7 +107,7 @@ def test_what_was_judged_is_not_recognised_again_when_nothing_follows() -> None:
     assert driver.silence(400) == []
 
 
-def test_words_over_the_assistant_are_judged_in_the_pinned_language() -> None:
+def test_words_over_the_assistant_are_judged_whatever_language_they_are_taken_for() -> None:
     driver = over_the_greeting("ru")
     assert driver.transcript("Угу.", "en") == [ResumeReply(1)]
 
