@@ -10,11 +10,11 @@ from gateway.conversation.lexicon import KNOWN, words_of
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
-_FINAL = re.compile(r"[.!?؟…]\s*$")
+_FINAL = re.compile(r"[.!?؟]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}:\d{2}\W*$")
 _TIME_OF_DAY = re.compile(r"\b[ap]\.m\.\s*$", re.IGNORECASE)
-_UNFINISHED = re.compile(r"[,،;:؛—–-]\s*$")
+_UNFINISHED = re.compile(r"(?:[,،;:؛—–…-]|\.\.)\s*$")
 _MOST_ANSWER_WORDS = 4
 _SHORTEST_NUMBER = 7
 _LONGEST_NUMBER = 11

@@ -11,13 +11,21 @@ import re
 from dataclasses import dataclass, fields
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+")
+_SAID_AGAIN = re.compile(r"\b(?!uh-uh)([^\W\d_]+)(?:-\1\b)+")
+"""One word said several times ("да-да", "э-э-э"); "uh-uh" is another word than "uh"."""
+
+_STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 _ARABIC_MARKS = re.compile("[\u064b-\u065f\u0670\u0640]")
 """Vowel signs, which are no letters and would split a word, and the stroke that stretches one."""
 
 
 def words_of(text: str) -> list[str]:
-    """Words and numbers of a text, lower case, without punctuation and Arabic marks; ё is е."""
-    text = _ARABIC_MARKS.sub("", text.lower())
+    """Words and numbers of a text, lower case, without punctuation and Arabic marks; ё is е.
+
+    A word that is said again stands alone ("нет-нет"), and a stretched one is short ("hmmmm").
+    """
+    text = _STRETCHED.sub(r"\1\1", _ARABIC_MARKS.sub("", text.lower()))
+    text = _SAID_AGAIN.sub(lambda again: again[0].replace("-", " "), text)
     return _WORD.findall(text.replace("ё", "е").replace("’", "'"))
 
 
@@ -79,9 +87,9 @@ _LANGUAGES = (
         dangling=_words(
             "a an the and or but so because if when while which who whose to for at on in of with"
             " without about from by into until between than as like my your our his their its i we"
-            " they will would could can should may might must need want book cancel move um uh er"
-            " erm hmm well also maybe perhaps not very doctor dr mister mr"
-            " mrs ms prof"
+            " they will would could can should may might must need want book cancel move well also"
+            " maybe perhaps not very doctor dr mister mr mrs ms prof"
+            " um umm uhm uh uhh er err erm ehm hm hmm mm"
         ),
         question_ends=_words(
             "for at on in of with without about from by into until like not much need want book"
@@ -124,8 +132,8 @@ _LANGUAGES = (
             "и а но или что чтобы если когда потому поэтому как где куда который которая которое"
             " в во на с со к ко у о об от до из за по под при для без через между после перед около"
             " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
-            " записать записаться отменить перенести эм ээ э-э ммм значит типа еще очень доктор ну"
-            " ул кв"
+            " записать записаться отменить перенести значит типа еще очень доктор ну ул кв"
+            " э ээ эм эмм м мм хм гм"
         ),
         question_ends=_words(
             "когда где куда как что стоит стоят записать записаться отменить перенести доктор"
@@ -147,7 +155,7 @@ _LANGUAGES = (
         ),
         backchannels=_words(
             "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
-            " а-а мм хм ладно вот"
+            " а мм хм ладно вот"
         ),
         negations=_words("не"),
         stops=_phrases(
@@ -172,7 +180,7 @@ _LANGUAGES = (
         dangling=_words(
             "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
             " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
-            " امم عشان إلغاء دكتور د الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
+            " ام أم امم أمم مم عشان إلغاء دكتور د الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
         ),
         question_ends=_words("متى أين كم أحجز احجز هو دكتور الدكتور الدكتورة"),
         openings=_phrases(

@@ -52,6 +52,11 @@ def test_short_sound_with_doubtful_words_is_still_a_sign_of_a_caller() -> None:
         ("Monday at nine in the evening", True),
         ("Ага.", False),
         ("Да, да, понятно.", False),
+        ("Да-да.", False),
+        ("Угу-угу.", False),
+        ("Yeah-yeah-yeah.", False),
+        ("Mmmmm.", False),
+        ("Uh-uh.", True),
         ("Стоп.", True),
         ("Подождите, пожалуйста.", True),
         ("А в воскресенье?", True),
@@ -112,6 +117,11 @@ def test_single_word_of_the_reply_is_not_taken_for_its_echo() -> None:
 )
 def test_stop_word_in_an_echo_does_not_interrupt(text: str, reply: str) -> None:
     assert not interrupts(text, reply, "", reply)
+
+
+def test_stop_word_that_is_said_several_times_in_one_interrupts() -> None:
+    for text in ("Нет-нет.", "Стоп-стоп-стоп.", "No-no-no."):
+        assert interrupts(text, REPLY, "", REPLY, short=True, in_doubt=True)
 
 
 def test_stop_word_beside_an_echo_or_alone_interrupts() -> None:
