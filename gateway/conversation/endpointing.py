@@ -12,7 +12,11 @@ from gateway.conversation.sentences import sentence_ends
 
 _FINAL = re.compile(r"[.!?؟]\s*$")
 _QUESTION = re.compile(r"[?؟]\s*$")
-_CLOCK = re.compile(r"(?<!\d)\d{1,2}:\d{2}\W*$")
+_TIME_OR_PRICE = re.compile(r"(?<![\d:./])\d{1,2}[:./]\d{1,2}\W*$|[$£€₽]\s?\d[\d.,]*\W*$|\d%\W*$")
+_DATE = re.compile(r"\D*\d{1,2}\D+(?:\d{1,2}\D+)?(?:19|20|١٩|٢٠)\d{2}\W*")
+_ONE_NUMBER = re.compile(r"(?<![\d+])(?<!\d[\s.,-])(?<!\d,\s)[1-9١-٩](?:\d{2,3}|\d{0,2},\d{3})\W*$")
+"""A year, a room, a price; a telephone number begins with zero, or comes in groups."""
+
 _TIME_OF_DAY = re.compile(r"\b[ap]\.m\.\s*$", re.IGNORECASE)
 _UNFINISHED = re.compile(r"(?:[,،;:؛—–…-]|\.\.)\s*$")
 _MOST_ANSWER_WORDS = 4
@@ -42,15 +46,20 @@ def completeness(text: str, asked: str = "") -> Completeness:
     """
     words = words_of(text)
     asks = _asks_dictation(asked)
-    told_time = not asks and _CLOCK.search(text)
-    digits = 0 if told_time else trailing_digits(words)
+    if not words:
+        return Completeness.UNSURE
+    told = _DATE.fullmatch(text) or (not asks and _TIME_OR_PRICE.search(text))
+    digits = 0 if told else trailing_digits(words)
+    named = asks or not KNOWN.asks_dictation.isdisjoint(words)
+    if digits and not named and _ONE_NUMBER.search(text):
+        return Completeness.UNSURE
     spelled = KNOWN.digits.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
     if _trailing_letters(text) >= (1 if asks else _SPELLED):
         return Completeness.DICTATING
-    if digits == len(words):
-        return Completeness.UNSURE  # nothing; or one number: an answer, or the first of many
+    if digits and all(map(_is_number, words)):
+        return Completeness.UNSURE  # one number: an answer, or the first of many
     if KNOWN.greetings.issuperset(words) or words[-1] in KNOWN.days:
         return Completeness.UNSURE
     if _UNFINISHED.search(text):
@@ -107,13 +116,14 @@ def trailing_digits(words: list[str]) -> int:
     """How many digits the text ends in, spoken or written, in one run."""
     count = 0
     for word in reversed(words):
-        if word.isdecimal():
-            count += len(word)
-        elif word in KNOWN.digits or word in KNOWN.tens:
-            count += 1
-        else:
+        if not _is_number(word):
             break
+        count += len(word) if word.isdecimal() else 1
     return count
+
+
+def _is_number(word: str) -> bool:
+    return word.isdecimal() or word in KNOWN.digits or word in KNOWN.tens
 
 
 class Endpointing:

@@ -103,6 +103,26 @@ DICTATING, INCOMPLETE = Completeness.DICTATING, Completeness.INCOMPLETE
         ("I come from the U.S.", COMPLETE),
         ("أين العيادة عند د.", INCOMPLETE),
         ("أين العيادة عند د. سامي؟", COMPLETE),
+        ("12.", UNSURE),
+        ("В 18.00.", COMPLETE),
+        ("At 9.30.", COMPLETE),
+        ("Are you open 24/7?", COMPLETE),
+        ("May 12, 1985.", COMPLETE),
+        ("I was born on the 12th of May, 1985.", COMPLETE),
+        ("12.05.1985.", COMPLETE),
+        ("١٢ مايو ١٩٨٥.", COMPLETE),
+        ("Is it $1,500?", COMPLETE),
+        ("I was born in 1985.", UNSURE),
+        ("I can pay 1,500.", UNSURE),
+        ("Room 302.", UNSURE),
+        ("My number is 415.", DICTATING),
+        ("رقمي 415.", DICTATING),
+        ("It is 055.", DICTATING),
+        ("It is 8-916.", DICTATING),
+        ("It is 415, 555.", DICTATING),
+        ("It is +971", DICTATING),
+        ("055 12 2034.", UNSURE),
+        ("055-123-4567.", UNSURE),
         ("I was thinking...", INCOMPLETE),
         ("У меня тут такая ситуация…", INCOMPLETE),
         ("عندي موعد و..", INCOMPLETE),
@@ -172,6 +192,12 @@ def test_thanks_for_an_address_are_answered_soon() -> None:
     policy = EndpointPolicy()
     asked = "The address is twenty five Garden Street, near the train station."
     assert Endpointing(policy).wait_ms("Thank you.", asked) == policy.complete_ms
+
+
+def test_date_that_is_asked_for_is_told_with_its_year() -> None:
+    assert completeness("May 12, 1985.", "What is your date of birth?") is COMPLETE
+    assert completeness("May 12.", "What is your date of birth?") is DICTATING
+    assert completeness("055 19 1985.", "What is your phone number?") is UNSURE
 
 
 def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
