@@ -18,6 +18,11 @@ _ONE_NUMBER = re.compile(r"(?<![\d+])(?<!\d[\s.,-])(?<!\d,\s)[1-9١-٩](?:\d{2,3
 """A year, a room, a price; a telephone number begins with zero, or comes in groups."""
 
 _TIME_OF_DAY = re.compile(r"\b[ap]\.m\.\s*$", re.IGNORECASE)
+_EMAIL = re.compile(
+    r"(?:@|\bat\b|собака|آت|ات).*(?:\.|\bdot\b|точка|دوت|نقطة)\s*[^\W\d_]{2,}\W*$", re.IGNORECASE
+)
+"""The end of an address, written or spoken."""
+
 _UNFINISHED = re.compile(r"(?:[,،;:؛—–…-]|\.\.)\s*$")
 _MOST_ANSWER_WORDS = 4
 _SHORTEST_NUMBER = 7
@@ -45,11 +50,11 @@ def completeness(text: str, asked: str = "") -> Completeness:
             dictation, which has pauses inside.
     """
     words = words_of(text)
-    asks = _asks_dictation(asked)
+    asks = _asked_for(asked)
     if not words:
         return Completeness.UNSURE
     told = _DATE.fullmatch(text) or (not asks and _TIME_OR_PRICE.search(text))
-    digits = 0 if told else trailing_digits(words)
+    digits = 0 if told else _trailing_digits(words)
     named = asks or not KNOWN.asks_dictation.isdisjoint(words)
     if digits and not named and _ONE_NUMBER.search(text):
         return Completeness.UNSURE
@@ -58,7 +63,7 @@ def completeness(text: str, asked: str = "") -> Completeness:
         return _dictated(digits)
     if _trailing_letters(text) >= (1 if asks else _SPELLED):
         return Completeness.DICTATING
-    if digits and all(map(_is_number, words)):
+    if digits and all(map(_digits, words)):
         return Completeness.UNSURE  # one number: an answer, or the first of many
     if KNOWN.greetings.issuperset(words) or words[-1] in KNOWN.days:
         return Completeness.UNSURE
@@ -69,21 +74,26 @@ def completeness(text: str, asked: str = "") -> Completeness:
     unfinished = words[-1] in KNOWN.dangling or _opens(words)
     if unfinished and not asked_all and not answered:
         return Completeness.INCOMPLETE
-    if asks and len(words) < 3:
-        return Completeness.DICTATING
+    if asks and (len(words) < 3 or not asks.isdisjoint(KNOWN.asks_letters)):
+        if _QUESTION.search(text):
+            return Completeness.UNSURE  # the caller's own, or a name in doubt
+        if not _EMAIL.search(text):
+            return Completeness.DICTATING
     if _TIME_OF_DAY.search(text) and KNOWN.days.isdisjoint(words):
         return Completeness.UNSURE  # the stop belongs to the abbreviation; the day may follow
     return Completeness.COMPLETE if _FINAL.search(text) else Completeness.UNSURE
 
 
-def _asks_dictation(asked: str) -> bool:
-    """Whether the last sentence asks for a number or a name, instead of telling one."""
+def _asked_for(asked: str) -> frozenset[str]:
+    """What the last sentence asks to dictate; nothing if it tells it or wants it confirmed."""
     asked = asked.rstrip()
     sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
+    if KNOWN.confirms.issuperset(words[-1:]) or sum(map(_digits, words)) >= _SHORTEST_NUMBER:
+        return frozenset()
     requests = sentence.endswith(".") and not KNOWN.requests.isdisjoint(words)
     asks = requests or bool(_QUESTION.search(sentence))
-    return asks and not KNOWN.asks_dictation.isdisjoint(words)
+    return KNOWN.asks_dictation.intersection(words) if asks else frozenset()
 
 
 def _opens(words: list[str]) -> bool:
@@ -112,18 +122,16 @@ def _trailing_letters(text: str) -> int:
     return len(list(takewhile(lambda piece: len(piece) == 1 and piece.isalpha(), pieces[::-1])))
 
 
-def trailing_digits(words: list[str]) -> int:
+def _trailing_digits(words: list[str]) -> int:
     """How many digits the text ends in, spoken or written, in one run."""
-    count = 0
-    for word in reversed(words):
-        if not _is_number(word):
-            break
-        count += len(word) if word.isdecimal() else 1
-    return count
+    return sum(takewhile(bool, map(_digits, reversed(words))))
 
 
-def _is_number(word: str) -> bool:
-    return word.isdecimal() or word in KNOWN.digits or word in KNOWN.tens
+def _digits(word: str) -> int:
+    """How many digits of a number the word may be; 0 if it is none."""
+    if word.isdecimal():
+        return len(word)
+    return int(word in KNOWN.digits or word in KNOWN.tens)
 
 
 class Endpointing:

@@ -62,6 +62,8 @@ class Lexicon:
         digits: spoken digits.
         tens: numbers above nine, which callers use to group digits, and their parts.
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
+        asks_letters: those of them whose answer is spelled, however long it is.
+        confirms: end a question that only wants such an answer confirmed.
         requests: with one of those, make a statement such a question ("Please tell me your name.").
     """
 
@@ -79,6 +81,8 @@ class Lexicon:
     digits: frozenset[str]
     tens: frozenset[str]
     asks_dictation: frozenset[str]
+    asks_letters: frozenset[str]
+    confirms: frozenset[str]
     requests: frozenset[str]
 
 
@@ -124,7 +128,11 @@ _LANGUAGES = (
             "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
             " thirty forty fifty sixty seventy eighty ninety hundred"
         ),
-        asks_dictation=_words("number phone name spell email address code date birth"),
+        asks_dictation=_words(
+            "number phone name surname spell spelling email e-mail address postcode code date birth"
+        ),
+        asks_letters=_words("spell spelling email e-mail"),
+        confirms=_words("correct right"),
         requests=_words("please tell give say spell need"),
     ),
     Lexicon(  # ru
@@ -170,8 +178,11 @@ _LANGUAGES = (
             " семьсот восемьсот девятьсот"
         ),
         asks_dictation=_words(
-            "номер телефон телефона имя зовут фамилия фамилию адрес почта почту код дата буквам"
+            "номер телефон телефона имя зовут обращаться фамилия фамилию адрес почта почту почты"
+            " код дата дату рождения буквам"
         ),
+        asks_letters=_words("почта почту почты буквам"),
+        confirms=_words("верно правильно так"),
         requests=_words(
             "пожалуйста назовите скажите продиктуйте подскажите сообщите укажите оставьте"
         ),
@@ -212,8 +223,11 @@ _LANGUAGES = (
             " اربعمائة خمسمئة خمسمائة ستمئة ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
         ),
         asks_dictation=_words(
-            "رقم رقمك رقمي هاتف هاتفك هاتفي اسم اسمك الاسم عنوانك عنوان بريدك تهجئة تاريخ"
+            "رقم رقمك رقمي الرقم هاتف هاتفك هاتفي جوالك اسم اسمك الاسم عنوانك عنوان العنوان بريدك"
+            " البريد الإيميل إيميلك ايميلك تهجئة تاريخ"
         ),
+        asks_letters=_words("بريدك البريد الإيميل إيميلك ايميلك تهجئة"),
+        confirms=_words("صحيح صح"),
         requests=_words("فضلك أخبرني اخبرني أخبريني أعطني اعطني أعطيني قل قولي اذكر"),
     ),
 )

@@ -156,13 +156,18 @@ def test_answer_to_a_question_for_a_name_is_a_dictation() -> None:
     ("text", "asked"),
     [
         ("Thank you.", "The address is twenty five Garden Street, near the train station."),
+        ("Yes.", "So your number is zero five five one two three, is that correct?"),
+        ("Yes.", "Is your number 055 123 4567?"),
+        ("Correct.", "So your name is John Smith, is that right?"),
+        ("Да, верно.", "Ваш номер телефона 8 916 123-45-67, верно?"),
+        ("نعم.", "رقمك هو 055، صحيح؟"),
         ("Thank you.", "Your number is fine. We will call you tomorrow."),
         ("Thank you.", "What is your name? Thank you, Peter. How can I help you?"),
         ("Спасибо.", "Наш адрес Садовая, двадцать пять."),
         ("شكرا.", "عنوان العيادة شارع الحديقة."),
     ],
 )
-def test_reply_that_only_tells_an_address_or_number_is_no_question_for_one(
+def test_reply_that_tells_an_address_or_number_or_wants_it_confirmed_does_not_ask_for_one(
     text: str, asked: str
 ) -> None:
     assert completeness(text, asked) is COMPLETE
@@ -198,6 +203,42 @@ def test_date_that_is_asked_for_is_told_with_its_year() -> None:
     assert completeness("May 12, 1985.", "What is your date of birth?") is COMPLETE
     assert completeness("May 12.", "What is your date of birth?") is DICTATING
     assert completeness("055 19 1985.", "What is your phone number?") is UNSURE
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("S as in Sam, M as in Mary.", "Could you spell your name?"),
+        ("It is B for boy, A for apple.", "Could you spell your name?"),
+        ("Б как Борис, А как Анна.", "Продиктуйте фамилию по буквам."),
+        ("ألف، حاء، ميم.", "هل يمكنك تهجئة اسمك؟"),
+        ("It's john.smith.", "What is your email address?"),
+        ("John underscore Smith.", "What is your e-mail?"),
+        ("john.smith at gmail.", "What is your email address?"),
+        ("Иван точка Петров собака mail.", "Назовите вашу почту."),
+        ("أحمد دوت علي آت جيميل.", "ما بريدك الإلكتروني؟"),
+    ],
+)
+def test_what_is_spelled_is_a_dictation_however_long(text: str, asked: str) -> None:
+    assert completeness(text, asked) is DICTATING
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It's john.smith@gmail.com.",
+        "john.smith at gmail dot com.",
+        "Моя почта ivan.petrov@mail.ru.",
+        "أحمد دوت علي آت جيميل دوت كوم.",
+    ],
+)
+def test_address_of_e_mail_that_has_its_end_is_complete(text: str) -> None:
+    assert completeness(text, "What is your email address?") is COMPLETE
+
+
+def test_question_to_whoever_asks_for_a_number_is_no_dictation() -> None:
+    for text in ("What?", "Что?", "نعم؟", "Why do you ask?"):
+        assert completeness(text, "What is your email address?") is UNSURE
 
 
 def test_number_is_asked_for_so_one_digit_is_its_beginning() -> None:
