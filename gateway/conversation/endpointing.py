@@ -70,9 +70,9 @@ def completeness(text: str, asked: str = "") -> Completeness:
     if _UNFINISHED.search(text):
         return Completeness.INCOMPLETE
     asked_all = bool(_QUESTION.search(text)) and words[-1] in KNOWN.question_ends
-    answered = not asks and bool(_FINAL.search(text)) and _is_answer(words)
+    told_all = not asks and bool(_FINAL.search(text)) and _is_told(words)
     unfinished = words[-1] in KNOWN.dangling or _opens(words)
-    if unfinished and not asked_all and not answered:
+    if unfinished and not asked_all and not told_all:
         return Completeness.INCOMPLETE
     if asks and (len(words) < 3 or not asks.isdisjoint(KNOWN.asks_letters)):
         if _QUESTION.search(text):
@@ -98,13 +98,17 @@ def _asked_for(asked: str) -> frozenset[str]:
 
 def _opens(words: list[str]) -> bool:
     """Whether the text ends in words that announce something still to come."""
-    if tuple(words) in KNOWN.preludes:
+    return tuple(words) in KNOWN.preludes or _ends_in(words, KNOWN.openings)
+
+
+def _ends_in(words: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
+    return any(tuple(words[-len(phrase) :]) == phrase for phrase in phrases)
+
+
+def _is_told(words: list[str]) -> bool:
+    """Whether this closes, or is a yes or no and the verb of the question: "Yes, it is"."""
+    if _ends_in(words, KNOWN.closings):
         return True
-    return any(tuple(words[-len(phrase) :]) == phrase for phrase in KNOWN.openings)
-
-
-def _is_answer(words: list[str]) -> bool:
-    """Whether this is a yes or no and the verb of the question: "Yes, it is", "Да, хочу"."""
     short = len(words) <= _MOST_ANSWER_WORDS
     return short and words[0] in KNOWN.answers and words[-1] in KNOWN.answer_ends
 

@@ -15,22 +15,25 @@ _SAID_AGAIN = re.compile(r"\b(?!uh-uh)([^\W\d_]+)(?:-\1\b)+")
 """One word said several times ("да-да", "э-э-э"); "uh-uh" is another word than "uh"."""
 
 _STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
+_ONE_SPELLING = str.maketrans("ё’أإآٱة", "е'ااااه")
+"""Letters that are written with a mark or without it, as whoever writes likes."""
+
 _ARABIC_MARKS = re.compile("[\u064b-\u065f\u0670\u0640]")
 """Vowel signs, which are no letters and would split a word, and the stroke that stretches one."""
 
 
 def words_of(text: str) -> list[str]:
-    """Words and numbers of a text, lower case, without punctuation and Arabic marks; ё is е.
+    """Words and numbers of a text, lower case, in one spelling, without punctuation.
 
     A word that is said again stands alone ("нет-нет"), and a stretched one is short ("hmmmm").
     """
     text = _STRETCHED.sub(r"\1\1", _ARABIC_MARKS.sub("", text.lower()))
     text = _SAID_AGAIN.sub(lambda again: again[0].replace("-", " "), text)
-    return _WORD.findall(text.replace("ё", "е").replace("’", "'"))
+    return _WORD.findall(text.translate(_ONE_SPELLING))
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+    return frozenset(words_of(text))
 
 
 def _with_and(text: str) -> frozenset[str]:
@@ -50,6 +53,7 @@ class Lexicon:
     Attributes:
         dangling: a sentence that ends in one of these is not over.
         question_ends: what a question may end in all the same ("Where are you from?").
+        closings: endings of a sentence that is over in spite of its last word.
         openings: endings of a sentence that announces something still to come.
         preludes: open only when nothing was said before them.
         answers: "yes" and "no"; with one of answer_ends at its end, a short turn is an answer.
@@ -69,6 +73,7 @@ class Lexicon:
 
     dangling: frozenset[str]
     question_ends: frozenset[str]
+    closings: frozenset[tuple[str, ...]]
     openings: frozenset[tuple[str, ...]]
     preludes: frozenset[tuple[str, ...]]
     answers: frozenset[str]
@@ -90,29 +95,37 @@ _LANGUAGES = (
     Lexicon(  # en
         dangling=_words(
             "a an the and or but so because if when while which who whose to for at on in of with"
-            " without about from by into until between than as like my your our his their its i we"
-            " they will would could can should may might must need want book cancel move well also"
-            " maybe perhaps not very doctor dr mister mr mrs ms prof"
-            " um umm uhm uh uhh er err erm ehm hm hmm mm"
+            " without about regarding from by into until between than as like my your our his their"
+            " its i we they is are will would could can should may might must need want book cancel"
+            " move well also maybe perhaps not very doctor dr mister mr mrs ms prof um umm uhm uh"
+            " uhh er err erm ehm hm hmm mm"
         ),
         question_ends=_words(
             "for at on in of with without about from by into until like not much need want book"
-            " cancel move doctor which when"
+            " cancel move doctor which when you is are sorry"
+        ),
+        closings=_phrases(
+            "think so|hope so|guess so|afraid not|probably not|of course not|why not|i'm not"
+            "|a doctor|the doctor|my doctor|all i want|all i need|what i want|what i need"
         ),
         openings=_phrases(
-            "my name|my number|my name is|my number is|my phone number is|number is|name is"
-            "|it is|it's|i'd like"
-            "|i would like|i want|i need|i'm calling about|could you|can you|can i|may i|let me"
-            "|for example|tell them|please tell|call me at|call me on|the address is|my email is"
-            "|how much is|how much does|how much|what is|what's|where is|when is|is there|are there"
-            "|do you|are you|does it|i am|i'm|there is|it was|this is|they are|we are|i e|e g"
+            "my name|my number|my address|my email|under the name|it's|i'd like|i would like"
+            "|i wanted to ask|i wanted to know|i was wondering|i have a question|could you|can you"
+            "|could you please|can you please|could you tell me|can you tell me|can i|may i|let me"
+            "|for example|tell them|please tell|call me at|call me on|how much does|how much"
+            "|what's|is there|are there|do you|are you|does it|i am|i'm|it was|i e|e g"
         ),
-        preludes=frozenset(),
+        preludes=_phrases(
+            "let me think|let me see|let me check|wait|wait a moment|wait a second|wait a minute"
+            "|hold on|hang on|one moment|one moment please|just a moment|one second|just a second"
+            "|i mean|you know|actually|please|sorry"
+        ),
         answers=_words("yes yeah yep no nope"),
-        answer_ends=_words("is am are was will would could can should may might must"),
+        answer_ends=_words("is am are not have has was will would could can should may might must"),
         greetings=_words("hello hi hey good morning afternoon evening day there"),
         days=_words(
             "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
+            " january february march april may june july august september october november december"
         ),
         backchannels=_words(
             "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
@@ -140,26 +153,37 @@ _LANGUAGES = (
             "и а но или что чтобы если когда потому поэтому как где куда который которая которое"
             " в во на с со к ко у о об от до из за по под при для без через между после перед около"
             " мой моя мое мои ваш ваша ваше ваши наш не ни бы ли хочу хотел хотела хотелось"
+            " моего моей моему моим моих вашего вашей вашему вашим этот эта эти этого этой этому"
             " записать записаться отменить перенести значит типа еще очень доктор ну ул кв"
             " э ээ эм эмм м мм хм гм"
         ),
         question_ends=_words(
             "когда где куда как что стоит стоят записать записаться отменить перенести доктор"
+            " извините простите"
         ),
+        closings=_phrases("нет еще|пока еще|нужен доктор"),
         openings=_phrases(
-            "меня зовут|мой номер|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы"
-            "|я хотела бы|мне нужно|мне надо|можно мне|скажите|подскажите|передайте"
-            "|я звоню по поводу|дело в том|сколько стоит|сколько стоят|какая цена|где находится"
-            "|есть ли у вас|у вас есть|можно ли|могу ли я|когда можно|какие у вас|какой у вас"
-            "|то есть|т е|т к"
+            "моя фамилия|мое имя|моя почта|хотел спросить|хотела спросить|хочу спросить"
+            "|хотел узнать|хотела узнать|хочу узнать|можно узнать|у меня вопрос|а можно|мне нужен"
+            "|мне нужна|мне нужны|скажите пожалуйста|подскажите пожалуйста|меня зовут|мой номер"
+            "|мой телефон|номер телефона|мой адрес|я хочу|я хотел бы|я хотела бы|мне нужно|мне надо"
+            "|можно мне|скажите|подскажите|передайте|я звоню по поводу|дело в том|сколько стоит"
+            "|сколько стоят|какая цена|где находится|есть ли у вас|у вас есть|можно ли|могу ли я"
+            "|когда можно|какие у вас|какой у вас|то есть|т е|т к"
         ),
-        preludes=frozenset(),
+        preludes=_phrases(
+            "секунду|секундочку|одну секунду|минутку|минуточку|одну минуту|одну минутку|момент"
+            "|сейчас|сейчас секунду|сейчас посмотрю|дайте подумать|подождите|погодите|в общем"
+            "|короче|знаете|понимаете|так|вот|пожалуйста|извините|простите|имя|фамилия|адрес|почта"
+            "|телефон|номер"
+        ),
         answers=_words("да нет"),
         answer_ends=_words("хочу"),
         greetings=_words("здравствуйте здравствуй привет добрый день утро вечер алло доброе"),
         days=_words(
             "понедельник вторник среду среда четверг пятницу пятница субботу суббота воскресенье"
-            " завтра сегодня послезавтра"
+            " завтра сегодня послезавтра января февраля марта апреля мая июня июля августа сентября"
+            " октября ноября декабря"
         ),
         backchannels=_words(
             "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
@@ -188,47 +212,58 @@ _LANGUAGES = (
         ),
     ),
     Lexicon(  # ar
-        dangling=_words(
-            "و أو او ثم لكن لأن لان إذا اذا عندما الذي التي أن ان إن في من إلى الى على عن مع بعد"
-            " قبل بين حتى كي ل ب يا ليس غير أريد اريد أحتاج احتاج أود اود يمكنني أحجز احجز يعني"
-            " ام أم امم أمم مم عشان إلغاء دكتور د الدكتور الدكتورة أجل لأجل لأنني لاني لأنه"
-        ),
-        question_ends=_words("متى أين كم أحجز احجز هو دكتور الدكتور الدكتورة"),
+        dangling=_with_and(
+            "أو ثم لكن لأن إذا عندما الذي التي اللي أن إن في من إلى على عن مع بعد قبل بين حتى كي"
+            " عند ل ب يا ليس غير أنا إحنا هل أريد أحتاج أود أبغى أبي ودي عايز عايزة عاوز عاوزة بدي"
+            " بغيت يمكنني ممكن أحجز إلغاء يعني بعدين قصدي أقصد عشان علشان أجل لأجل لأنني لاني لأنه"
+            " دكتور د الدكتور الدكتورة"
+        )
+        | _words("و أم ام أمم مم"),
+        question_ends=_words("متى أين كم أحجز هو ممكن الساعة دكتور الدكتور الدكتورة"),
+        closings=frozenset(),
         openings=_phrases(
-            "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|أريد أن|اريد ان|أود أن|هل يمكنني|هل يمكن"
-            "|أخبرهم|أبلغوا|أتصل بخصوص|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي|ما سعر|متى|أين|هل عندكم"
-            "|هل لديكم|هل يوجد|هل أنتم"
+            "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|بريدي|إيميلي|بريدي الإلكتروني|هل يمكن|هل عندكم"
+            "|هل لديكم|هل يوجد|هل أنتم|أخبرهم|أبلغوا|بخصوص|عندي سؤال|أريد أن أسأل|أريد أن أعرف"
+            "|حبيت أسأل|بغيت أسأل|ممكن أسأل|ممكن أعرف|الساعة|هو|كم سعر|كم تكلفة|كم|ما هو|ما هي"
+            "|ما سعر|متى|أين"
         ),
-        preludes=_phrases("من فضلك"),
-        answers=_words("نعم لا"),
-        answer_ends=_words("أريد اريد أحتاج احتاج أود اود هو"),
-        greetings=_words("مرحبا أهلا اهلا السلام عليكم صباح مساء الخير ألو الو وسهلا"),
-        days=_words("الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد غدا اليوم بكرة"),
+        preludes=_phrases(
+            "من فضلك|لو سمحت|لو سمحتي|لحظة|لحظة من فضلك|لحظة شوي|ثانية|ثواني|دقيقة|دقيقة واحدة"
+            "|استنى|انتظر|خليني أشوف|دعني أفكر|والله|عندي"
+        ),
+        answers=_words("نعم لا أيوه أيوا إيه أه"),
+        answer_ends=_words("أريد أحتاج أود أبغى أبي ودي عايز عايزة عاوز عاوزة بدي ممكن أنا هو"),
+        greetings=_words(
+            "مرحبا أهلا وسهلا هلا والله السلام عليكم ورحمة الله وبركاته صباح مساء الخير ألو"
+        ),
+        days=_words(
+            "الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد غدا اليوم بكرة يناير فبراير مارس"
+            " أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر"
+        ),
         backchannels=_words(
-            "نعم اه آه أه ايه إيه ايوه أيوه طيب تمام حسنا أوكي اوكي ماشي مم همم امم صحيح أكيد مفهوم"
-            " فهمت جيد حاضر"
+            "نعم أه إيه أيوه أيوا طيب تمام حسنا أوكي ماشي مم همم أمم صحيح أكيد مفهوم فهمت جيد حاضر"
         ),
         negations=frozenset(),
         stops=_phrases(
             "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),
         digits=_with_and(
-            "صفر واحد اثنان اثنين ثلاثة ثلاث أربعة اربعة أربع خمسة خمس ستة ست سبعة سبع ثمانية ثمان"
-            " تسعة تسع زائد"
+            "صفر واحد اثنان اثنين اتنين ثلاثة ثلاث تلاتة تلات أربعة أربع خمسة خمس ستة ست سبعة سبع"
+            " ثمانية ثمان تمانية تمان تسعة تسع زائد"
         ),
         tens=_with_and(
-            "أحد احد إحدى احدى اثنا اثني اثنتا اثنتي عشرة عشر عشرون عشرين ثلاثون ثلاثين"
-            " أربعون اربعون أربعين اربعين خمسون خمسين ستون ستين سبعون سبعين ثمانون ثمانين"
-            " تسعون تسعين مئة مائة مية مئتان مئتين مائتان مائتين ثلاثمئة ثلاثمائة أربعمئة أربعمائة"
-            " اربعمائة خمسمئة خمسمائة ستمئة ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
+            "أحد إحدى اثنا اثني اثنتا اثنتي عشرة عشر عشرون عشرين ثلاثون ثلاثين تلاتين أربعون أربعين"
+            " خمسون خمسين ستون ستين سبعون سبعين ثمانون ثمانين تمانين تسعون تسعين مئة مائة مية مئتان"
+            " مئتين مائتان مائتين ميتين ثلاثمئة ثلاثمائة أربعمئة أربعمائة خمسمئة خمسمائة ستمئة"
+            " ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
         ),
         asks_dictation=_words(
             "رقم رقمك رقمي الرقم هاتف هاتفك هاتفي جوالك اسم اسمك الاسم عنوانك عنوان العنوان بريدك"
-            " البريد الإيميل إيميلك ايميلك تهجئة تاريخ"
+            " البريد الإيميل إيميلك تهجئة تاريخ"
         ),
-        asks_letters=_words("بريدك البريد الإيميل إيميلك ايميلك تهجئة"),
+        asks_letters=_words("بريدك البريد الإيميل إيميلك تهجئة"),
         confirms=_words("صحيح صح"),
-        requests=_words("فضلك أخبرني اخبرني أخبريني أعطني اعطني أعطيني قل قولي اذكر"),
+        requests=_words("فضلك أخبرني أخبريني أعطني أعطيني قل قولي اذكر"),
     ),
 )
 
