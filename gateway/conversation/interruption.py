@@ -8,7 +8,8 @@ from enum import Enum
 from gateway.conversation.lexicon import KNOWN, contains, words_of
 
 _QUESTION_MARKS = ("?", "؟")
-_MOST_BACKCHANNEL_WORDS = 3
+_MOST_BACKCHANNELS = 3
+_LONGEST_BACKCHANNEL = max(map(len, KNOWN.backchannels))
 _ECHO_SHARE = 0.75
 """Part of the words that must be the assistant's own, in one run."""
 
@@ -81,21 +82,32 @@ def stops(words: list[str]) -> bool:
 
 
 def is_backchannel(words: list[str], *, misheard: bool) -> bool:
-    """Whether these few words only show attention.
+    """Whether these are a few signs of attention, each said as often as one likes.
 
     ``misheard`` lets a word that is nearly one of the list count too: grunts are easily misheard.
     """
-    if len(words) > _MOST_BACKCHANNEL_WORDS:
-        return False
-    return all(
-        word in KNOWN.backchannels or (misheard and _sounds_agreeing(word)) for word in words
-    )
+    said = set()
+    while words:
+        phrases = [
+            tuple(words[:size]) for size in range(min(_LONGEST_BACKCHANNEL, len(words)), 0, -1)
+        ]
+        phrase = next((phrase for phrase in phrases if phrase in KNOWN.backchannels), None)
+        if phrase is None and misheard:
+            phrase = next(filter(_sounds_agreeing, phrases), None)
+        if phrase is None:
+            return False
+        said.add(phrase)
+        words = words[len(phrase) :]
+    return len(said) <= _MOST_BACKCHANNELS
 
 
-def _sounds_agreeing(word: str) -> bool:
-    if any(word.removeprefix(prefix) in KNOWN.backchannels for prefix in KNOWN.negations):
+def _sounds_agreeing(phrase: tuple[str, ...]) -> bool:
+    agreeing = [" ".join(known) for known in KNOWN.backchannels]
+    said = " ".join(phrase)
+    if any(said.removeprefix(prefix) in agreeing for prefix in KNOWN.negations):
         return False  # "unsure" is close to "sure", and means the opposite
-    return bool(get_close_matches(word, KNOWN.backchannels, n=1, cutoff=_MISHEARD))
+    cutoff = _MISHEARD if len(phrase) == 1 else _NEARLY
+    return bool(get_close_matches(said, agreeing, n=1, cutoff=cutoff))
 
 
 def _added(words: list[str], before: list[str], since: list[str]) -> list[str]:

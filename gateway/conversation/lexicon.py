@@ -80,7 +80,7 @@ class Lexicon:
     answer_ends: frozenset[str]
     greetings: frozenset[str]
     days: frozenset[str]
-    backchannels: frozenset[str]
+    backchannels: frozenset[tuple[str, ...]]
     negations: frozenset[str]
     stops: frozenset[tuple[str, ...]]
     digits: frozenset[str]
@@ -127,9 +127,12 @@ _LANGUAGES = (
             "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
             " january february march april may june july august september october november december"
         ),
-        backchannels=_words(
-            "mm mhm mm-hm mm-hmm mhmm hm hmm uh-huh uhhuh uh huh yeah yep yes yup ok okay right"
-            " sure aha oh ah i see good great fine cool"
+        backchannels=_phrases(
+            "mm|mhm|mm-hm|mm-hmm|mhmm|hm|hmm|um|uh-huh|uhhuh|uh|huh|yeah|yep|yes|yup|ok|okay|o k"
+            "|right|all right|alright|sure|of course|aha|oh|ah|wow|i see|i understand|understood"
+            "|got it|gotcha|good|very good|great|fine|that's fine|that's good|that's great|cool"
+            "|nice|lovely|perfect|excellent|wonderful|sounds good|makes sense|exactly|absolutely"
+            "|thanks|thank you|thank you very much|thank you so much"
         ),
         negations=_words("un"),
         stops=_phrases(
@@ -185,9 +188,11 @@ _LANGUAGES = (
             " завтра сегодня послезавтра января февраля марта апреля мая июня июля августа сентября"
             " октября ноября декабря"
         ),
-        backchannels=_words(
-            "ага угу мгм да ну так ок окей хорошо понятно ясно понял поняла конечно верно именно"
-            " а мм хм ладно вот"
+        backchannels=_phrases(
+            "ага|угу|мгм|да|ну|ну да|так|ок|окей|хорошо|понятно|все понятно|ясно|все ясно|понял"
+            "|поняла|я понял|я поняла|я вас понял|я вас поняла|конечно|верно|все верно|правильно"
+            "|именно|точно|а|о|м|мм|хм|ладно|вот|отлично|прекрасно|замечательно|супер|спасибо"
+            "|спасибо большое|большое спасибо"
         ),
         negations=_words("не"),
         stops=_phrases(
@@ -240,8 +245,10 @@ _LANGUAGES = (
             "الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت الأحد غدا اليوم بكرة يناير فبراير مارس"
             " أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر"
         ),
-        backchannels=_words(
-            "نعم أه إيه أيوه أيوا طيب تمام حسنا أوكي ماشي مم همم أمم صحيح أكيد مفهوم فهمت جيد حاضر"
+        backchannels=_phrases(
+            "نعم|أه|أها|إيه|إي|أيوه|أيوا|طيب|تمام|حسنا|أوك|أوكي|أوكيه|ماشي|مم|همم|أمم|صح|صحيح|أكيد"
+            "|طبعا|مفهوم|فهمت|فاهم|فاهمة|واضح|جيد|ممتاز|زين|حلو|كويس|حاضر|إن شاء الله|الحمد لله"
+            "|ما شاء الله|شكرا|شكرا جزيلا|شكرا لك"
         ),
         negations=frozenset(),
         stops=_phrases(
