@@ -18,7 +18,7 @@ from gateway.engines.base import EngineLoad, Priority, TranscribeRequest, Transc
 from gateway.engines.bridge import WorkerPool
 from gateway.engines.microbatch import BatchPolicy, DroppedError, MicroBatcher
 from gateway.engines.model_errors import model_errors
-from gateway.engines.whisper_guards import Verdict, is_silent, judge, without_credits
+from gateway.engines.whisper_guards import Verdict, is_silent, judge, without_captions
 from gateway.engines.whisper_load import Device, open_whisper
 from gateway.engines.whisper_model import Clip, Recognition, RecognitionModel
 from gateway.engines.whisper_window import (
@@ -146,7 +146,7 @@ class WhisperTranscriber:
             found = await self._batcher.submit(clip, window, priority, weight=window)
         except DroppedError as error:
             raise TranscriptionError(str(error)) from error
-        return replace(found, text=without_credits(found.text))
+        return replace(found, text=without_captions(found.text))
 
     def _judge(self, clip: Clip, recognition: Recognition, *, last: bool) -> Verdict:
         return judge(

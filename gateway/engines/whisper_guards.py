@@ -44,14 +44,24 @@ SILENCE_PEAK = 32
 
 _CREDITS = re.compile(
     r"\b(?:субтитры (?:с?делал|создал|создавал|добавил|подогнал|подготовил)|редактор субтитров"
-    r"|dimatorzok|subtitles by|amara\.org|ترجمة نانسي).*"
-    r"|(?:^|(?<=[.!?…؟] ))(?:продолжение следует|спасибо за просмотр|подписывайтесь на канал"
-    r"|(?:thanks|thank you)(?: so much)? for watching|(?:please )?subscribe to my channel"
-    r"|شكرا للمشاهدة|اشتركوا في القناة)\W*$",
+    r"|корректор [а-я]\. ?[а-я]|dimatorzok|subtitles by|(?:transcription|transcribed) by|amara\.org"
+    r"|ترجمة نانسي).*"
+    r"|(?:^|(?<=[.!?…؟] ))(?:продолжение следует|спасибо за (?:просмотр|внимание)"
+    r"|(?:не забудьте подписаться|подписывайтесь) на (?:мой |наш )?канал|ставьте лайки.*"
+    r"|(?:thanks|thank you)(?: so much| very much)? for watching(?: this video)?"
+    r"|(?:please )?(?:like and )?subscribe(?: to my channel)?"
+    r"|(?:i'll )?see you in the next video"
+    r"|شكر[ًا]{1,2} (?:لكم )?(?:للمشاهدة|على المشاهدة)|اشترك(?:وا)? في القناة)\W*$",
     re.IGNORECASE,
 )
 """How videos end. Whisper learned from their subtitles and hears these in noise and after speech,
 without a doubt. Nobody says the first ones; the others count as whole sentences."""
+
+_NOTES = re.compile(
+    r"\[[^\]]*\]|\*[^*]*\*|[♪♫]+|^\([^()\d]*\)\W*$"
+    r"|\b(?:[А-ЯЁ]{3,} )*(?:МУЗЫКА|АПЛОДИСМЕНТЫ|СМЕХ|КАШЕЛЬ|ШУМ|ЗВОНОК)(?: [А-ЯЁ]{3,})*\b[.!]?"
+)
+"""How subtitles tell sounds: "[Music]", "(speaking Arabic)", "♪", "ТРЕВОЖНАЯ МУЗЫКА"."""
 
 
 class Verdict(Enum):
@@ -94,9 +104,9 @@ def judge(
     return Verdict.GOOD
 
 
-def without_credits(text: str) -> str:
-    """A recognised text up to the subtitles' credits that it ends with; stripped."""
-    return _CREDITS.sub("", text).rstrip()
+def without_captions(text: str) -> str:
+    """A recognised text without the notes on sounds, and the credits at its end, of subtitles."""
+    return _CREDITS.sub("", _NOTES.sub("", text).strip()).rstrip()
 
 
 def is_silent(samples: Samples) -> bool:

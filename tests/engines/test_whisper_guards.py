@@ -12,7 +12,7 @@ from gateway.engines.whisper_guards import (
     has_loop,
     is_silent,
     judge,
-    without_credits,
+    without_captions,
 )
 from gateway.engines.whisper_window import FULL_WINDOW, choose_window, split_at_quiet
 
@@ -49,15 +49,50 @@ def test_guards_tell_speech_from_inventions(
         ("Subtitles by the Amara.org community", ""),
         ("اشتركوا في القناة", ""),
         ("ترجمة نانسي قنقر", ""),
+        ("شكرًا للمشاهدة", ""),
+        ("شكرا لكم على المشاهدة.", ""),
+        ("Корректор А.Кулакова", ""),
+        ("Спасибо за внимание!", ""),
+        ("Подписывайтесь на мой канал!", ""),
+        ("Thank you for watching this video.", ""),
+        ("Yes. I'll see you in the next video.", "Yes."),
+        ("Please like and subscribe!", ""),
     ],
 )
 def test_credits_of_subtitles_are_not_taken_for_speech(heard: str, said: str) -> None:
-    assert without_credits(heard) == said
+    assert without_captions(heard) == said
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        ("[Music]", ""),
+        ("[BLANK_AUDIO]", ""),
+        ("(speaking Arabic)", ""),
+        ("(смех)", ""),
+        ("♪♪♪", ""),
+        ("*cough*", ""),
+        ("[Music] Hello.", "Hello."),
+        ("ТРЕВОЖНАЯ МУЗЫКА", ""),
+        ("АПЛОДИСМЕНТЫ", ""),
+        ("ЗВОНОК ТЕЛЕФОНА", ""),
+    ],
+)
+def test_notes_on_sounds_are_not_taken_for_speech(heard: str, said: str) -> None:
+    assert without_captions(heard) == said
 
 
 @pytest.mark.parametrize(
     "said",
     [
+        "(555) 123-4567",
+        "Can you call me at (555) 123-4567?",
+        "МРТ.",
+        "У вас играет музыка.",
+        "Спасибо за внимание к моему вопросу.",
+        "See you in the next week.",
+        "How do I subscribe?",
+        "Корректор зубов.",
         "У вас есть субтитры?",
         "Спасибо за просмотр квартиры.",
         "Thank you for watching my dog.",
@@ -66,7 +101,7 @@ def test_credits_of_subtitles_are_not_taken_for_speech(heard: str, said: str) ->
     ],
 )
 def test_what_callers_say_about_such_things_is_kept(said: str) -> None:
-    assert without_credits(said) == said
+    assert without_captions(said) == said
 
 
 def test_phone_numbers_are_not_loops() -> None:
