@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from itertools import takewhile
 
-from gateway.conversation.lexicon import KNOWN, words_of
+from gateway.conversation.lexicon import KNOWN, digits_of, words_of
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
@@ -63,7 +63,7 @@ def completeness(text: str, asked: str = "") -> Completeness:
         return _dictated(digits)
     if _trailing_letters(text) >= (1 if asks else _SPELLED):
         return Completeness.DICTATING
-    if digits and all(map(_digits, words)):
+    if digits and all(map(digits_of, words)):
         return Completeness.UNSURE  # one number: an answer, or the first of many
     if KNOWN.greetings.issuperset(words) or words[-1] in KNOWN.days:
         return Completeness.UNSURE
@@ -89,7 +89,7 @@ def _asked_for(asked: str) -> frozenset[str]:
     asked = asked.rstrip()
     sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
-    if KNOWN.confirms.issuperset(words[-1:]) or sum(map(_digits, words)) >= _SHORTEST_NUMBER:
+    if KNOWN.confirms.issuperset(words[-1:]) or sum(map(digits_of, words)) >= _SHORTEST_NUMBER:
         return frozenset()
     requests = sentence.endswith(".") and not KNOWN.requests.isdisjoint(words)
     asks = requests or bool(_QUESTION.search(sentence))
@@ -128,14 +128,7 @@ def _trailing_letters(text: str) -> int:
 
 def _trailing_digits(words: list[str]) -> int:
     """How many digits the text ends in, spoken or written, in one run."""
-    return sum(takewhile(bool, map(_digits, reversed(words))))
-
-
-def _digits(word: str) -> int:
-    """How many digits of a number the word may be; 0 if it is none."""
-    if word.isdecimal():
-        return len(word)
-    return int(word in KNOWN.digits or word in KNOWN.tens)
+    return sum(takewhile(bool, map(digits_of, reversed(words))))
 
 
 class Endpointing:

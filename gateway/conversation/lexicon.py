@@ -283,6 +283,13 @@ KNOWN = Lexicon(
 """The words of all languages."""
 
 
+def digits_of(word: str) -> int:
+    """How many digits of a number the word may be; 0 if it is none."""
+    if word.isdecimal():
+        return len(word)
+    return int(word in KNOWN.digits or word in KNOWN.tens)
+
+
 def contains(words: list[str], phrase: tuple[str, ...]) -> bool:
     """Whether the words hold the phrase, in order and without gaps."""
     width = len(phrase)

@@ -7,7 +7,7 @@ from gateway.conversation.caller_turn import CallerTurn
 from gateway.conversation.commands import Command, NotifyError, Transcribe
 from gateway.conversation.events import PartialReady, TranscriptFailed, TranscriptReady
 from gateway.conversation.language import LanguageTracker
-from gateway.conversation.lexicon import words_of
+from gateway.conversation.lexicon import digits_of, words_of
 from gateway.conversation.partials import Partials
 from gateway.conversation.policy import Policy
 
@@ -53,8 +53,12 @@ class Recognition:
         )
 
     def heard(self, event: TranscriptReady) -> None:
-        """The caller's words tell which language they speak."""
-        if words := words_of(event.text):
+        """The caller's words tell which language they speak, each once.
+
+        Numbers and e-mail addresses do not: many say them in another one.
+        """
+        said = words_of(" ".join(part for part in event.text.split() if "@" not in part))
+        if words := {word for word in said if not digits_of(word)}:
             probability = event.language_probability
             self._language.heard(event.language, probability, len(words), event.turn)
 

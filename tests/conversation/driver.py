@@ -105,10 +105,10 @@ class Driver:
             new += self.silence(FRAME_MS)
         return new
 
-    def turn(self, text: str = "What time do you open?") -> list[Command]:
+    def turn(self, text: str = "What time do you open?", language: str = "en") -> list[Command]:
         """A whole caller turn up to the released reply."""
         new = self.say(800) + self.silence(200)
-        new += self.transcript(text)
+        new += self.transcript(text, language)
         return new + self.silence(300)
 
     def last(self, kind: type[CommandT]) -> CommandT:

@@ -729,6 +729,20 @@ def test_reply_that_fails_in_mid_sentence_keeps_what_was_heard() -> None:
     assert driver.last(StartReply).source == Script("Sorry.")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["055 123 4567.", "zero five five one two three", "john.smith@gmail.com", "OK, OK, OK, OK."],
+)
+def test_number_or_address_in_another_language_does_not_change_the_calls(text: str) -> None:
+    driver = Driver()
+    driver.start()
+    driver.turn("Я хотел бы записаться на понедельник.", "ru")
+    driver.speak("Ваш номер?", 800)
+    driver.play(800)
+    driver.turn(text, "en")
+    assert driver.last(StartReply).language == "ru"
+
+
 def test_language_of_the_caller_is_followed_unless_pinned() -> None:
     driver = Driver(GREETING)
     driver.start()
