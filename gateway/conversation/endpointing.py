@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from itertools import takewhile
 
-from gateway.conversation.lexicon import KNOWN, digits_of, words_of
+from gateway.conversation.lexicon import DIGITS, KNOWN, digits_of, words_of
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
@@ -58,7 +58,7 @@ def completeness(text: str, asked: str = "") -> Completeness:
     named = asks or not KNOWN.asks_dictation.isdisjoint(words)
     if digits and not named and _ONE_NUMBER.search(text):
         return Completeness.UNSURE
-    spelled = KNOWN.digits.issuperset(words[-2:]) and digits >= 2
+    spelled = DIGITS.issuperset(words[-2:]) and digits >= 2
     if digits and (asks or spelled or digits >= 3):
         return _dictated(digits)
     if _trailing_letters(text) >= (1 if asks else _SPELLED):

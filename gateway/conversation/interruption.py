@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from enum import Enum
 
+from gateway.conversation.figures import in_figures
 from gateway.conversation.lexicon import KNOWN, contains, words_of
 
 _QUESTION_MARKS = ("?", "؟")
@@ -56,8 +57,10 @@ def judge(
     words = words_of(text)
     if not words:
         return Verdict.NOISE
-    added = _added(words, words_of(before), words_of(since))
-    repeated = len(words) >= _SHORTEST_ECHO and 1 - len(added) / len(words) >= _ECHO_SHARE
+    heard = in_figures(words)
+    added = _added(heard, words_of(before), words_of(since))
+    repeated = len(words) >= _SHORTEST_ECHO and 1 - len(added) / len(heard) >= _ECHO_SHARE
+    repeated = repeated and not any(map(str.isdecimal, added))  # another time than was offered
     harmless = Verdict.OWN_WORDS if repeated else Verdict.BACKCHANNEL
     if repeated and len(words) >= _SHORTEST_SURE_ECHO:
         # Any other stop word is the assistant's own.
@@ -116,9 +119,10 @@ def _added(words: list[str], before: list[str], since: list[str]) -> list[str]:
     An echo lasts until we have fallen silent because of it, so its run ends in ``since``. Whoever
     picks from what was offered does so when the words have been played to their end.
     """
-    spoken = before + since
+    spoken = in_figures(before + since)
+    before_since = len(spoken) - len(in_figures(since))
     for size in range(min(len(words), len(spoken)), 0, -1):
-        first_end = max(size, len(before) + 1)
+        first_end = max(size, before_since + 1)
         runs = [spoken[end - size : end] for end in range(first_end, len(spoken) + 1)]
         for start in range(len(words) - size + 1):
             if words[start : start + size] in runs:

@@ -42,6 +42,15 @@ def _with_and(text: str) -> frozenset[str]:
     return words | {f"و{word}" for word in words}
 
 
+def _counted(start: int, step: int, text: str) -> frozenset[tuple[str, int]]:
+    """Words for one number after the other."""
+    return frozenset(
+        (word, start + step * n)
+        for n, line in enumerate(text.split("|"))
+        for word in words_of(line)
+    )
+
+
 def _phrases(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words_of(line)) for line in text.split("|"))
 
@@ -63,8 +72,8 @@ class Lexicon:
         backchannels: said to show attention, not to take the floor.
         negations: in front of one of them, make it mean the opposite.
         stops: said to stop the assistant, whatever else is said.
-        digits: spoken digits.
-        tens: numbers above nine, which callers use to group digits, and their parts.
+        figures: numbers in words, of which all others are made, and what they are.
+        marks: said within telephone numbers, as digits are.
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
         asks_letters: those of them whose answer is spelled, however long it is.
         confirms: end a question that only wants such an answer confirmed.
@@ -83,8 +92,8 @@ class Lexicon:
     backchannels: frozenset[tuple[str, ...]]
     negations: frozenset[str]
     stops: frozenset[tuple[str, ...]]
-    digits: frozenset[str]
-    tens: frozenset[str]
+    figures: frozenset[tuple[str, int]]
+    marks: frozenset[str]
     asks_dictation: frozenset[str]
     asks_letters: frozenset[str]
     confirms: frozenset[str]
@@ -139,11 +148,15 @@ _LANGUAGES = (
             "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
             "|listen|sorry but|actually"
         ),
-        digits=_words("zero oh o one two three four five six seven eight nine double triple plus"),
-        tens=_words(
-            "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
-            " thirty forty fifty sixty seventy eighty ninety hundred"
-        ),
+        figures=_counted(
+            0,
+            1,
+            "zero oh o|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
+            "|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen",
+        )
+        | _counted(20, 10, "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred")
+        | {("thousand", 1000)},
+        marks=_words("double triple plus"),
         asks_dictation=_words(
             "number phone name surname spell spelling email e-mail address postcode code date birth"
         ),
@@ -199,13 +212,29 @@ _LANGUAGES = (
             "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
             "|извините|простите|послушайте|перебью|тихо|замолчите"
         ),
-        digits=_words("ноль нуль один одна два две три четыре пять шесть семь восемь девять плюс"),
-        tens=_words(
-            "десять одиннадцать двенадцать тринадцать четырнадцать пятнадцать шестнадцать"
-            " семнадцать восемнадцать девятнадцать двадцать тридцать сорок пятьдесят шестьдесят"
-            " семьдесят восемьдесят девяносто сто двести триста четыреста пятьсот шестьсот"
-            " семьсот восемьсот девятьсот"
+        figures=_counted(
+            0,
+            1,
+            "ноль нуль|один одна одного|два две двух|три трех|четыре четырех|пять пяти|шесть шести"
+            "|семь семи|восемь восьми|девять девяти|десять десяти|одиннадцать одиннадцати"
+            "|двенадцать двенадцати|тринадцать тринадцати|четырнадцать четырнадцати"
+            "|пятнадцать пятнадцати|шестнадцать шестнадцати|семнадцать семнадцати"
+            "|восемнадцать восемнадцати|девятнадцать"
+            " девятнадцати",
+        )
+        | _counted(
+            20,
+            10,
+            "двадцать двадцати|тридцать тридцати|сорок сорока|пятьдесят пятидесяти|шестьдесят"
+            "|семьдесят|восемьдесят|девяносто",
+        )
+        | _counted(
+            100,
+            100,
+            "сто ста|двести|триста|четыреста|пятьсот|шестьсот|семьсот|восемьсот|девятьсот"
+            "|тысяча тысячи тысяч",
         ),
+        marks=_words("плюс"),
         asks_dictation=_words(
             "номер телефон телефона имя зовут обращаться фамилия фамилию адрес почта почту почты"
             " код дата дату рождения буквам"
@@ -254,16 +283,25 @@ _LANGUAGES = (
         stops=_phrases(
             "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),
-        digits=_with_and(
-            "صفر واحد اثنان اثنين اتنين ثلاثة ثلاث تلاتة تلات أربعة أربع خمسة خمس ستة ست سبعة سبع"
-            " ثمانية ثمان تمانية تمان تسعة تسع زائد"
+        figures=_counted(
+            0,
+            1,
+            "صفر|واحد أحد إحدى|اثنان اثنين اتنين اثنا اثني اثنتا اثنتي|ثلاثة ثلاث تلاتة تلات"
+            "|أربعة أربع|خمسة خمس|ستة ست|سبعة سبع|ثمانية ثماني ثمان تمانية تمان|تسعة تسع|عشرة عشر",
+        )
+        | _counted(
+            20,
+            10,
+            "عشرون عشرين|ثلاثون ثلاثين تلاتين|أربعون أربعين|خمسون خمسين|ستون ستين|سبعون سبعين"
+            "|ثمانون ثمانين تمانين|تسعون تسعين",
+        )
+        | _counted(
+            100,
+            100,
+            "مئة مائة مية|مئتان مئتين مائتان مائتين ميتين|ثلاثمئة ثلاثمائة|أربعمئة أربعمائة"
+            "|خمسمئة خمسمائة|ستمئة ستمائة|سبعمئة سبعمائة|ثمانمئة ثمانمائة|تسعمئة تسعمائة|ألف",
         ),
-        tens=_with_and(
-            "أحد إحدى اثنا اثني اثنتا اثنتي عشرة عشر عشرون عشرين ثلاثون ثلاثين تلاتين أربعون أربعين"
-            " خمسون خمسين ستون ستين سبعون سبعين ثمانون ثمانين تمانين تسعون تسعين مئة مائة مية مئتان"
-            " مئتين مائتان مائتين ميتين ثلاثمئة ثلاثمائة أربعمئة أربعمائة خمسمئة خمسمائة ستمئة"
-            " ستمائة سبعمئة سبعمائة ثمانمئة ثمانمائة تسعمئة تسعمائة"
-        ),
+        marks=_words("زائد"),
         asks_dictation=_words(
             "رقم رقمك رقمي الرقم هاتف هاتفك هاتفي جوالك اسم اسمك الاسم عنوانك عنوان العنوان بريدك"
             " البريد الإيميل إيميلك تهجئة تاريخ"
@@ -282,12 +320,18 @@ KNOWN = Lexicon(
 )
 """The words of all languages."""
 
+NUMBERS = dict(KNOWN.figures) | {f"و{word}": value for word, value in KNOWN.figures}
+"""What a word counts; in Arabic, "and" may be joined to it."""
+
+DIGITS = KNOWN.marks | {word for word, value in NUMBERS.items() if value < 10}
+"""What telephone numbers are made of when they are said digit by digit."""
+
 
 def digits_of(word: str) -> int:
     """How many digits of a number the word may be; 0 if it is none."""
     if word.isdecimal():
         return len(word)
-    return int(word in KNOWN.digits or word in KNOWN.tens)
+    return int(word in NUMBERS or word in KNOWN.marks)
 
 
 def contains(words: list[str], phrase: tuple[str, ...]) -> bool:

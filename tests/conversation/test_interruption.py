@@ -117,6 +117,7 @@ def test_agreement_over_a_question_is_its_answer(text: str) -> None:
 
 
 def test_single_word_of_the_reply_is_not_taken_for_its_echo() -> None:
+    assert interrupts("10.", SLOTS, "", SLOTS)
     assert interrupts("Friday?", REPLY, "", REPLY)
 
 
@@ -141,6 +142,29 @@ def test_stop_word_in_an_echo_does_not_interrupt(text: str, reply: str) -> None:
 def test_stop_word_that_is_said_several_times_in_one_interrupts() -> None:
     for text in ("Нет-нет.", "Стоп-стоп-стоп.", "No-no-no."):
         assert interrupts(text, REPLY, "", REPLY, short=True, in_doubt=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (REPLY, "from 9 in the morning to 6 in the evening."),
+        ("We open from 9:00 AM to 6:00 PM.", "We open from nine a.m. to six p.m."),
+        ("The price is two hundred and fifty dirhams.", "The price is 250 dirhams."),
+        ("Your number is zero five five one two three.", "Your number is 055-123."),
+        ("Your number is zero five five one two three.", "5-1-2."),
+        ("Пломба стоит двести пятьдесят дирхамов.", "стоит 250 дирхамов"),
+        ("سعر الحشوة مئتان وخمسون درهما.", "سعر الحشوة ٢٥٠ درهما."),
+    ],
+)
+def test_echo_is_told_though_its_numbers_are_written_otherwise(said: str, heard: str) -> None:
+    assert judge(heard, said, "", said) is Verdict.OWN_WORDS
+    first, last = said.rsplit(maxsplit=2)[0], " ".join(said.rsplit(maxsplit=2)[1:])
+    assert judge(heard, said, first, last) is Verdict.OWN_WORDS
+
+
+def test_other_number_than_the_assistants_is_no_echo() -> None:
+    assert interrupts("Tuesday at 11.", SLOTS, "", SLOTS)
+    assert interrupts("с 10 до 7?", "Мы работаем с девяти до шести.", "", "с девяти до шести.")
 
 
 def test_stop_word_beside_an_echo_or_alone_interrupts() -> None:
