@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from itertools import takewhile
 
-from gateway.conversation.lexicon import DIGITS, KNOWN, digits_of, words_of
+from gateway.conversation.lexicon import DIGITS, KNOWN, contains, digits_of, words_of
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
@@ -89,7 +89,10 @@ def _asked_for(asked: str) -> frozenset[str]:
     asked = asked.rstrip()
     sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
-    if KNOWN.confirms.issuperset(words[-1:]) or sum(map(digits_of, words)) >= _SHORTEST_NUMBER:
+    confirms = KNOWN.confirms.issuperset(words[-1:]) or any(
+        contains(words, phrase) for phrase in KNOWN.offers
+    )
+    if confirms or sum(map(digits_of, words)) >= _SHORTEST_NUMBER:
         return frozenset()
     requests = sentence.endswith(".") and not KNOWN.requests.isdisjoint(words)
     asks = requests or bool(_QUESTION.search(sentence))

@@ -77,6 +77,7 @@ class Lexicon:
         asks_dictation: words of a question that is answered piece by piece (number, name, address).
         asks_letters: those of them whose answer is spelled, however long it is.
         confirms: end a question that only wants such an answer confirmed.
+        offers: in a question, show that it offers such an answer or knows it.
         requests: with one of those, make a statement such a question ("Please tell me your name.").
     """
 
@@ -97,6 +98,7 @@ class Lexicon:
     asks_dictation: frozenset[str]
     asks_letters: frozenset[str]
     confirms: frozenset[str]
+    offers: frozenset[tuple[str, ...]]
     requests: frozenset[str]
 
 
@@ -116,6 +118,7 @@ _LANGUAGES = (
         closings=_phrases(
             "think so|hope so|guess so|afraid not|probably not|of course not|why not|i'm not"
             "|a doctor|the doctor|my doctor|all i want|all i need|what i want|what i need"
+            "|this doctor|own doctor|a while|very well|or not"
         ),
         openings=_phrases(
             "my name|my number|my address|my email|under the name|it's|i'd like|i would like"
@@ -162,6 +165,10 @@ _LANGUAGES = (
         ),
         asks_letters=_words("spell spelling email e-mail"),
         confirms=_words("correct right"),
+        offers=_phrases(
+            "our address|our number|our phone|our email|like the|like me to|need the|this number"
+            "|this address|this your"
+        ),
         requests=_words("please tell give say spell need"),
     ),
     Lexicon(  # ru
@@ -241,6 +248,7 @@ _LANGUAGES = (
         ),
         asks_letters=_words("почта почту почты буквам"),
         confirms=_words("верно правильно так"),
+        offers=_phrases("наш адрес|наш номер|наш телефон|этот номер|этому номеру|этот адрес"),
         requests=_words(
             "пожалуйста назовите скажите продиктуйте подскажите сообщите укажите оставьте"
         ),
@@ -254,7 +262,7 @@ _LANGUAGES = (
         )
         | _words("و أم ام أمم مم"),
         question_ends=_words("متى أين كم أحجز هو ممكن الساعة دكتور الدكتور الدكتورة"),
-        closings=frozenset(),
+        closings=_phrases("من قبل|أحد بعد|فيما بعد"),
         openings=_phrases(
             "اسمي|رقمي|رقم هاتفي|رقم الهاتف|عنواني|بريدي|إيميلي|بريدي الإلكتروني|هل يمكن|هل عندكم"
             "|هل لديكم|هل يوجد|هل أنتم|أخبرهم|أبلغوا|بخصوص|عندي سؤال|أريد أن أسأل|أريد أن أعرف"
@@ -308,6 +316,7 @@ _LANGUAGES = (
         ),
         asks_letters=_words("بريدك البريد الإيميل إيميلك تهجئة"),
         confirms=_words("صحيح صح"),
+        offers=_phrases("عنواننا|رقمنا|أرسل لك العنوان|هذا الرقم|هذا رقمك|هذا العنوان"),
         requests=_words("فضلك أخبرني أخبريني أعطني أعطيني قل قولي اذكر"),
     ),
 )
