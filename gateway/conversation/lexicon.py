@@ -138,6 +138,7 @@ _LANGUAGES = (
         days=_words(
             "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
             " january february march april may june july august september october november december"
+            " st nd rd th"
         ),
         backchannels=_phrases(
             "mm|mhm|mm-hm|mm-hmm|mhmm|hm|hmm|um|uh-huh|uhhuh|uh|huh|yeah|yep|yes|yup|ok|okay|o k"
@@ -148,8 +149,8 @@ _LANGUAGES = (
         ),
         negations=_words("un"),
         stops=_phrases(
-            "stop|wait|hold on|hang on|one moment|just a moment|excuse me|no no|be quiet|shut up"
-            "|listen|sorry but|actually"
+            "stop|wait|hold on|hang on|one moment|just a moment|one second|just a second|excuse me"
+            "|no no|be quiet|shut up|listen|sorry but|actually"
         ),
         figures=_counted(
             0,
@@ -206,7 +207,7 @@ _LANGUAGES = (
         days=_words(
             "понедельник вторник среду среда четверг пятницу пятница субботу суббота воскресенье"
             " завтра сегодня послезавтра января февраля марта апреля мая июня июля августа сентября"
-            " октября ноября декабря"
+            " октября ноября декабря го"
         ),
         backchannels=_phrases(
             "ага|угу|мгм|да|ну|ну да|так|ок|окей|хорошо|понятно|все понятно|ясно|все ясно|понял"
@@ -216,8 +217,8 @@ _LANGUAGES = (
         ),
         negations=_words("не"),
         stops=_phrases(
-            "стоп|стойте|подождите|подожди|погодите|минутку|секунду|одну минуту|хватит|нет нет"
-            "|извините|простите|послушайте|перебью|тихо|замолчите"
+            "стоп|стойте|подождите|подожди|погодите|минутку|минуточку|секунду|секундочку"
+            "|одну минуту|хватит|нет нет|извините|простите|послушайте|перебью|тихо|замолчите"
         ),
         figures=_counted(
             0,
@@ -255,10 +256,10 @@ _LANGUAGES = (
     ),
     Lexicon(  # ar
         dangling=_with_and(
-            "أو ثم لكن لأن إذا عندما الذي التي اللي أن إن في من إلى على عن مع بعد قبل بين حتى كي"
-            " عند ل ب يا ليس غير أنا إحنا هل أريد أحتاج أود أبغى أبي ودي عايز عايزة عاوز عاوزة بدي"
-            " بغيت يمكنني ممكن أحجز إلغاء يعني بعدين قصدي أقصد عشان علشان أجل لأجل لأنني لاني لأنه"
-            " دكتور د الدكتور الدكتورة"
+            "أو ثم لكن لأن إذا عندما الذي التي اللي اللى أن إن في فى من إلى على عن مع بعد قبل بين"
+            " حتى كي عند ل ب يا ليس غير أنا إحنا هل أريد أحتاج أود أبغى أبي ودي عايز عايزة عاوز"
+            " عاوزة بدي بغيت يمكنني ممكن أحجز إلغاء يعني بعدين قصدي أقصد عشان علشان أجل لأجل لأنني"
+            " لاني لأنه دكتور د الدكتور الدكتورة"
         )
         | _words("و أم ام أمم مم"),
         question_ends=_words("متى أين كم أحجز هو ممكن الساعة دكتور الدكتور الدكتورة"),
@@ -289,7 +290,8 @@ _LANGUAGES = (
         ),
         negations=frozenset(),
         stops=_phrases(
-            "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|دقيقة|ثانية|لا لا|عفوا|اسمع|اسمعي|كفى|خلاص|بس بس"
+            "توقف|توقفي|قف|لحظة|انتظر|انتظري|استنى|استني|دقيقة|ثانية|ثواني|وقف|كفاية|لا لا|عفوا"
+            "|اسمع|اسمعي|كفى|خلاص|بس بس"
         ),
         figures=_counted(
             0,

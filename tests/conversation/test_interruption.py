@@ -139,8 +139,8 @@ def test_stop_word_in_an_echo_does_not_interrupt(text: str, reply: str) -> None:
     assert not interrupts(text, reply, "", reply)
 
 
-def test_stop_word_that_is_said_several_times_in_one_interrupts() -> None:
-    for text in ("Нет-нет.", "Стоп-стоп-стоп.", "No-no-no."):
+def test_stop_word_in_any_form_interrupts() -> None:
+    for text in ("Секундочку.", "ثواني.", "Нет-нет.", "Стоп-стоп-стоп.", "No-no-no."):
         assert interrupts(text, REPLY, "", REPLY, short=True, in_doubt=True)
 
 
