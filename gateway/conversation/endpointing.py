@@ -6,7 +6,14 @@ import re
 from enum import Enum
 from itertools import takewhile
 
-from gateway.conversation.lexicon import DIGITS, KNOWN, contains, digits_of, words_of
+from gateway.conversation.lexicon import (
+    DIGITS,
+    KNOWN,
+    LONGEST_PHRASE,
+    contains,
+    digits_of,
+    words_of,
+)
 from gateway.conversation.policy import EndpointPolicy
 from gateway.conversation.sentences import sentence_ends
 
@@ -89,9 +96,7 @@ def _asked_for(asked: str) -> frozenset[str]:
     asked = asked.rstrip()
     sentence = asked[max((end.end() for end in sentence_ends(asked)), default=0) :]
     words = words_of(sentence)
-    confirms = KNOWN.confirms.issuperset(words[-1:]) or any(
-        contains(words, phrase) for phrase in KNOWN.offers
-    )
+    confirms = KNOWN.confirms.issuperset(words[-1:]) or contains(words, KNOWN.offers)
     if confirms or sum(map(digits_of, words)) >= _SHORTEST_NUMBER:
         return frozenset()
     requests = sentence.endswith(".") and not KNOWN.requests.isdisjoint(words)
@@ -105,7 +110,7 @@ def _opens(words: list[str]) -> bool:
 
 
 def _ends_in(words: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
-    return any(tuple(words[-len(phrase) :]) == phrase for phrase in phrases)
+    return any(tuple(words[-size:]) in phrases for size in range(1, LONGEST_PHRASE + 1))
 
 
 def _is_told(words: list[str]) -> bool:
@@ -143,12 +148,19 @@ class Endpointing:
         self._pause_ms = 0.0
         """Running mean of this caller's pauses inside turns."""
 
+        self._judged: tuple[str, str] | None = None
+        """Text and question that were judged last: they are the same for every frame of a pause."""
+
+        self._kind = Completeness.UNSURE
+
     def wait_ms(self, text: str, asked: str, avg_logprob: float = 0.0) -> float:
         """Silence that ends the turn, in ms; words that may be misheard prove no end."""
         policy = self._policy
         # Whoever makes one wait longer need not know which others have to follow.
         unsure_ms = max(policy.unsure_ms, policy.complete_ms, 1.3 * self._pause_ms)
-        kind = completeness(text, asked)
+        if self._judged != (text, asked):
+            self._judged, self._kind = (text, asked), completeness(text, asked)
+        kind = self._kind
         if kind is Completeness.COMPLETE and avg_logprob < policy.doubt_logprob:
             kind = Completeness.UNSURE
         match kind:

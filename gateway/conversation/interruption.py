@@ -6,11 +6,10 @@ from difflib import get_close_matches
 from enum import Enum
 
 from gateway.conversation.figures import in_figures
-from gateway.conversation.lexicon import KNOWN, contains, words_of
+from gateway.conversation.lexicon import KNOWN, LONGEST_PHRASE, contains, words_of
 
 _QUESTION_MARKS = ("?", "؟")
 _MOST_BACKCHANNELS = 3
-_LONGEST_BACKCHANNEL = max(map(len, KNOWN.backchannels))
 _ECHO_SHARE = 0.75
 """Part of the words that must be the assistant's own, in one run."""
 
@@ -78,7 +77,7 @@ def judge(
 
 def stops(words: list[str]) -> bool:
     """Whether the words ask the assistant to stop, misheard single words included."""
-    if any(contains(words, stop) for stop in KNOWN.stops):
+    if contains(words, KNOWN.stops):
         return True
     single = [stop[0] for stop in KNOWN.stops if len(stop) == 1]
     return bool(words) and bool(get_close_matches(words[0], single, n=1, cutoff=_NEARLY))
@@ -91,9 +90,7 @@ def is_backchannel(words: list[str], *, misheard: bool) -> bool:
     """
     said = set()
     while words:
-        phrases = [
-            tuple(words[:size]) for size in range(min(_LONGEST_BACKCHANNEL, len(words)), 0, -1)
-        ]
+        phrases = [tuple(words[:size]) for size in range(min(LONGEST_PHRASE, len(words)), 0, -1)]
         phrase = next((phrase for phrase in phrases if phrase in KNOWN.backchannels), None)
         if phrase is None and misheard:
             phrase = next(filter(_sounds_agreeing, phrases), None)

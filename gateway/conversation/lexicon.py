@@ -68,7 +68,7 @@ class Lexicon:
         answers: "yes" and "no"; with one of answer_ends at its end, a short turn is an answer.
         answer_ends: verbs of such answers, which elsewhere leave a sentence open ("Yes, it is.").
         greetings: a turn of nothing else is often followed by what it is about.
-        days: a sentence that ends in one is often followed by the time.
+        days: ends of dates; a sentence that ends in one is often followed by the time.
         backchannels: said to show attention, not to take the floor.
         negations: in front of one of them, make it mean the opposite.
         stops: said to stop the assistant, whatever else is said.
@@ -133,7 +133,7 @@ _LANGUAGES = (
             "|i mean|you know|actually|please|sorry"
         ),
         answers=_words("yes yeah yep no nope"),
-        answer_ends=_words("is am are not have has was will would could can should may might must"),
+        answer_ends=_words("is am are not was will would could can should may might must"),
         greetings=_words("hello hi hey good morning afternoon evening day there"),
         days=_words(
             "monday tuesday wednesday thursday friday saturday sunday tomorrow today weekend"
@@ -331,6 +331,11 @@ KNOWN = Lexicon(
 )
 """The words of all languages."""
 
+LONGEST_PHRASE = max(
+    map(len, KNOWN.closings | KNOWN.openings | KNOWN.preludes | KNOWN.backchannels | KNOWN.stops)
+)
+"""Words."""
+
 NUMBERS = dict(KNOWN.figures) | {f"و{word}": value for word, value in KNOWN.figures}
 """What a word counts; in Arabic, "and" may be joined to it."""
 
@@ -345,7 +350,10 @@ def digits_of(word: str) -> int:
     return int(word in NUMBERS or word in KNOWN.marks)
 
 
-def contains(words: list[str], phrase: tuple[str, ...]) -> bool:
-    """Whether the words hold the phrase, in order and without gaps."""
-    width = len(phrase)
-    return any(tuple(words[i : i + width]) == phrase for i in range(len(words) - width + 1))
+def contains(words: list[str], phrases: frozenset[tuple[str, ...]]) -> bool:
+    """Whether the words hold one of the phrases, in order and without gaps."""
+    return any(
+        tuple(words[start : start + size]) in phrases
+        for start in range(len(words))
+        for size in range(1, LONGEST_PHRASE + 1)
+    )

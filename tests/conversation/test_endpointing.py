@@ -404,3 +404,19 @@ def test_unfinished_words_of_another_language_than_the_calls_are_waited_for(
 
 def test_name_is_dictated_though_the_caller_answers_in_another_language() -> None:
     assert completeness("Иван.", "What is your name?") is DICTATING
+
+
+def test_words_of_a_pause_are_judged_once_and_not_for_every_frame_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[tuple[str, str]] = []
+
+    def judge(text: str, asked: str) -> Completeness:
+        judged.append((text, asked))
+        return completeness(text, asked)
+
+    monkeypatch.setattr("gateway.conversation.endpointing.completeness", judge)
+    endpointing = Endpointing(EndpointPolicy())
+    for text, asked in (("Yes.", ""), ("Yes.", ""), ("Yes.", "Name?"), ("Yes, it", "Name?")):
+        endpointing.wait_ms(text, asked)
+    assert judged == [("Yes.", ""), ("Yes.", "Name?"), ("Yes, it", "Name?")]
