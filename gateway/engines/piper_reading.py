@@ -62,6 +62,8 @@ def read_out(text: str, language: str) -> str:
 
 def _hour_en(match: re.Match[str]) -> str:
     hour = int(match[1])
+    if hour == 0:
+        return "midnight"
     return f"{hour} hundred" if hour > 12 else f"{hour} o'clock"
 
 

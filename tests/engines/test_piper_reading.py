@@ -23,6 +23,7 @@ ENGLISH = [
     ("Open 9:00 AM - 6:00 PM.", "Open 9 AM to 6 PM."),
     ("From 9am-6pm or 6.30 pm.", "From 9am to 6pm or 6:30 pm."),
     ("Open 9:00–18:00, lunch 12:30.", "Open 9 o'clock to 18 hundred, lunch 12:30."),
+    ("Closed from 00:00 to 6:00.", "Closed from midnight to 6 o'clock."),
     ("It takes 1-2 hours, 24/7.", "It takes 1 to 2 hours, 24 7."),
     ("On 2026-12-03 or 25/03/2026.", "On December 3, 2026 or March 25, 2026."),
     ("On 03/12/2026, not 13-01-26.", "On 3, 12, 2026, not January 13, 2026."),
