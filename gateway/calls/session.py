@@ -292,11 +292,12 @@ class CallSession:
         try:
             async with asyncio.timeout(limit_s):
                 transcript = await self._services.transcriber.transcribe(request)
-        except (TranscriptionError, TimeoutError) as error:
-            hung = isinstance(error, TimeoutError)
-            reason = f"no result within {limit_s:g} s (STT_TIMEOUT_S)" if hung else str(error)
-            log.warning("transcription failed: %s", reason)
-            self._feed(TranscriptFailed(command.turn, command.revision, reason, not hung))
+        except TranscriptionError as error:
+            self._transcription_failed(command, str(error), may_retry=True)
+            return
+        except TimeoutError:
+            reason = f"no result within {limit_s:g} s (STT_TIMEOUT_S)"
+            self._transcription_failed(command, reason, may_retry=False)
             return
         self._stopwatch.transcript_ready(command.turn, command.revision, self._clock())
         self._feed(
@@ -309,6 +310,10 @@ class CallSession:
                 transcript.avg_logprob,
             )
         )
+
+    def _transcription_failed(self, command: Transcribe, reason: str, *, may_retry: bool) -> None:
+        log.warning("transcription failed: %s", reason)
+        self._feed(TranscriptFailed(command.turn, command.revision, reason, may_retry))
 
     async def _transcribe_partial(self, command: TranscribePartial) -> None:
         request = TranscribeRequest(command.samples, command.language, Priority.PARTIAL)
