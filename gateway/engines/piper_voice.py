@@ -146,6 +146,8 @@ class Voice:
             read = words_by_phonemes(text, spoken)
         else:
             read = words_by_letters(text, samples)
+        if text == piece.text:
+            return Speech(samples, read)
         return Speech(samples, words_read_out(piece.text, read))
 
     def _timed_words(self, chunk: AudioChunk) -> list[Spoken] | None:
