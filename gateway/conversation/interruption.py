@@ -19,6 +19,9 @@ _SHORTEST_ECHO = 2
 _SHORTEST_SURE_ECHO = 3
 """Words from which an echo is believed even if it holds a stop word."""
 
+_SINGLE_STOPS = [stop[0] for stop in KNOWN.stops if len(stop) == 1]
+_AGREEING = [" ".join(phrase) for phrase in KNOWN.backchannels]
+
 _NEARLY = 0.8
 _MISHEARD = 0.66
 """Similarity (difflib ratio) from which a word counts as a misheard one: "yef" for "yes"."""
@@ -79,8 +82,7 @@ def stops(words: list[str]) -> bool:
     """Whether the words ask the assistant to stop, misheard single words included."""
     if contains(words, KNOWN.stops):
         return True
-    single = [stop[0] for stop in KNOWN.stops if len(stop) == 1]
-    return bool(words) and bool(get_close_matches(words[0], single, n=1, cutoff=_NEARLY))
+    return bool(words) and bool(get_close_matches(words[0], _SINGLE_STOPS, n=1, cutoff=_NEARLY))
 
 
 def is_backchannel(words: list[str], *, misheard: bool) -> bool:
@@ -102,12 +104,11 @@ def is_backchannel(words: list[str], *, misheard: bool) -> bool:
 
 
 def _sounds_agreeing(phrase: tuple[str, ...]) -> bool:
-    agreeing = [" ".join(known) for known in KNOWN.backchannels]
     said = " ".join(phrase)
-    if any(said.removeprefix(prefix) in agreeing for prefix in KNOWN.negations):
+    if any(said.removeprefix(prefix) in _AGREEING for prefix in KNOWN.negations):
         return False  # "unsure" is close to "sure", and means the opposite
     cutoff = _MISHEARD if len(phrase) == 1 else _NEARLY
-    return bool(get_close_matches(said, agreeing, n=1, cutoff=cutoff))
+    return bool(get_close_matches(said, _AGREEING, n=1, cutoff=cutoff))
 
 
 def _added(words: list[str], before: list[str], since: list[str]) -> list[str]:
