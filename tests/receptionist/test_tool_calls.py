@@ -7,6 +7,12 @@ from gateway.receptionist.tool_calls import ToolCallFilter
 REPLY = 'One moment. <tool_call>{"name": "end_call", "arguments": {}}</tool_call> Bye.'
 
 
+def speak(calls: ToolCallFilter, reply: str, step: int) -> str:
+    """What is spoken of a reply that comes in pieces of ``step`` characters."""
+    spoken = [calls.push(reply[i : i + step]) for i in range(0, len(reply), step)]
+    return "".join(spoken) + calls.flush()
+
+
 @pytest.mark.parametrize("step", [1, 3, 7, 100])
 def test_tool_calls_are_taken_out_of_speech_however_the_text_arrives(step: int) -> None:
     calls = ToolCallFilter()
@@ -31,8 +37,7 @@ def test_unfinished_call_is_neither_spoken_nor_counted() -> None:
 def test_thoughts_are_not_spoken(step: int) -> None:
     reply = "<think>\nThey ask <b>when</b>.\n</think>\n\nAt nine. <think>Is that all"
     calls = ToolCallFilter()
-    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
-    assert spoken + calls.flush() == "\n\nAt nine. "
+    assert speak(calls, reply, step) == "\n\nAt nine. "
     assert calls.thought and not calls.calls
 
 
@@ -46,8 +51,7 @@ def test_thoughts_are_not_spoken(step: int) -> None:
 )
 def test_code_and_calls_in_another_form_are_taken_out_of_speech(unspoken: str, step: int) -> None:
     reply, calls = f"One moment. {unspoken} Bye.", ToolCallFilter()
-    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
-    assert spoken + calls.flush() == "One moment.  Bye."
+    assert speak(calls, reply, step) == "One moment.  Bye."
     assert not calls.ended
 
 
@@ -66,9 +70,9 @@ def test_code_and_calls_in_another_form_are_taken_out_of_speech(unspoken: str, s
 )
 def test_nothing_is_spoken_behind_the_end_of_a_reply(end: str, step: int) -> None:
     reply, calls = f"We open at nine.{end}", ToolCallFilter()
-    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
+    spoken = speak(calls, reply, step)
     assert calls.ended
-    assert spoken + calls.flush() == "We open at nine."
+    assert spoken == "We open at nine."
 
 
 @pytest.mark.parametrize("step", [1, 3, 100])
@@ -84,8 +88,7 @@ def test_the_role_that_a_template_writes_before_a_reply_is_not_spoken(
     header: str, step: int
 ) -> None:
     reply, calls = f"{header}We open at nine.", ToolCallFilter()
-    spoken = "".join(calls.push(reply[i : i + step]) for i in range(0, len(reply), step))
-    assert spoken + calls.flush() == "We open at nine."
+    assert speak(calls, reply, step) == "We open at nine."
 
 
 def test_signs_that_only_begin_like_a_tag_are_spoken() -> None:
