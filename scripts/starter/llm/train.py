@@ -141,10 +141,10 @@ def _layers_of(start: Path) -> int:
         else:
             weights = torch.load(start, map_location="cpu", weights_only=True, mmap=True)["model"]
             layers = sum(name.endswith("norm1.weight") for name in weights)
-    except Exception:  # boundary: files of other kinds fail in many ways
-        layers = 0
-    if not layers:
-        raise ValueError(f"{start}: expected a chat model or a checkpoint of one")
+        if not layers:
+            raise ValueError("it has no layers")
+    except Exception as error:  # boundary: files of other kinds fail in many ways
+        raise ValueError(f"{start}: expected a chat model or a checkpoint of one") from error
     return layers
 
 
