@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.engines.piper_reading import read_out
-from tests.engines.test_piper import speak
+from tests.engines.test_piper import speak, speak_words
 
 ENGLISH = [
     ("A filling is AED 250, cleaning 150 AED.", "A filling is 250 dirhams, cleaning 150 dirhams."),
@@ -118,3 +118,10 @@ def test_whatever_is_written_can_be_read(text: str, language: str) -> None:
 def test_a_voice_says_what_is_read_out() -> None:
     (number,), (price,) = speak("Это пять.", "ru"), speak("Это 5 ₽.", "ru")
     assert len(price) > 1.3 * len(number)
+
+
+def test_words_end_where_those_end_that_are_read_out_for_them() -> None:
+    (read,) = speak_words("It is 250 dirhams and 50 fils in total today.", "en")
+    (written,) = speak_words("It is AED 250.50 in total today.", "en")
+    assert [word.text for word in written.words] == "It is AED 250.50 in total today.".split()
+    assert [word.end for word in written.words[-4:]] == [word.end for word in read.words[-4:]]
